@@ -1,0 +1,125 @@
+"""Checks the direction of imports and includes: arrows go down only.
+
+Also: system headers and platform conditions stand in native/weft/platform alone, native code knows no
+Python, and files stay short enough to be read in one sitting.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# From the top; a module may import what stands in a later row, and within its row only itself.
+ROWS: list[set[str]] = [
+    {"cli", "monitor", "testing", "multiprocessing", "cluster"},
+    {"topic", "service", "dict"},
+    {"memory", "queue", "pipe", "sync", "signals", "sockets"},
+    {"_aio", "_opening"},
+    {"namespace", "codecs"},
+    {"statistics"},
+    {"errors"},
+    {"_core"},
+]
+LONGEST = 700
+# What may stand above the platform: the standard library of C++.
+SYSTEM_HEADER = re.compile(r"#include <([a-z_]+/|fcntl|unistd|pthread|sched|signal|time|errno)[a-z_/]*\.h>")
+CONDITION = re.compile(r"#\s*if.*__(linux|APPLE|WIN32|FreeBSD)")
+
+
+def row_of(module: str) -> int | None:
+    return next((i for i, row in enumerate(ROWS) if module in row), None)
+
+
+def python_imports(path: Path) -> list[str]:
+    """The weft modules that a file imports when it is imported, first part of the name."""
+    found = []
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            node.body = []
+        elif isinstance(node, ast.Import):
+            found += [a.name.split(".")[1] for a in node.names if a.name.startswith("weft.")]
+        elif isinstance(node, ast.ImportFrom) and node.module == "weft":
+            found += [a.name for a in node.names]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("weft."):
+            found.append((node.module or "").split(".")[1])
+    return found
+
+
+def check_python() -> list[str]:
+    problems = []
+    for path in sorted((ROOT / "src/weft").rglob("*.py")):
+        module = path.relative_to(ROOT / "src/weft").parts[0].removesuffix(".py")
+        if module in ("__init__", "__main__"):
+            continue
+        mine = row_of(module)
+        if mine is None:
+            problems.append(f"{path}: the module has no place in ROWS")
+            continue
+        for other in python_imports(path):
+            theirs = row_of(other)
+            if other != module and (theirs is None or theirs <= mine):
+                problems.append(f"{path}: imports weft.{other}, which does not stand below weft.{module}")
+    for path in sorted((ROOT / "src/weft/_core").glob("*.p*")):
+        for line in path.read_text().splitlines() if path.suffix != ".pyi" else []:
+            if re.match(r"\s*(from|import) weft(\.(?!_core)|\s)", line):
+                problems.append(f"{path}: native code imports from above: {line.strip()}")
+    return problems
+
+
+def check_native() -> list[str]:
+    problems = []
+    for path in sorted((ROOT / "native/weft").rglob("*.hpp")):
+        text = path.read_text()
+        if "Python.h" in text:
+            problems.append(f"{path}: native code includes Python.h")
+        if "platform" not in path.parts:
+            problems += [
+                f"{path}: system header {m.group(0)}" for m in SYSTEM_HEADER.finditer(text) if path.name != "fault.hpp"
+            ]
+            problems += [f"{path}: platform condition {m.group(0)}" for m in CONDITION.finditer(text)]
+            problems += [f"{path}: includes {m}" for m in re.findall(r'#include "(platform/\w+/.*)"', text)]
+    order = [
+        "status",
+        "fault",
+        "platform",
+        "layout",
+        "segment",
+        "participants",
+        "lock",
+        "event",
+        "pool",
+        "queue_layout",
+        "queue",
+    ]
+    for path in sorted((ROOT / "native/weft").glob("*.hpp")):
+        mine = next(i for i in reversed(range(len(order))) if path.stem.startswith(order[i]))
+        for included in re.findall(r'#include "(\w+)', path.read_text()):
+            theirs = next(i for i in reversed(range(len(order))) if included.startswith(order[i]))
+            if theirs > mine:
+                problems.append(f"{path}: includes {included}, which stands above it")
+    return problems
+
+
+def check_lengths() -> list[str]:
+    files = [
+        p
+        for d in ("src", "native", "tests", "benchmarks", "examples", "ci")
+        for e in ("py", "pyx", "pxi", "pxd", "hpp", "cpp")
+        for p in (ROOT / d).rglob(f"*.{e}")
+    ]
+    return [f"{p}: {n} lines, {LONGEST} are allowed" for p in files if (n := len(p.read_text().splitlines())) > LONGEST]
+
+
+def main() -> int:
+    problems = check_python() + check_native() + check_lengths()
+    print("\n".join(problems) or "layers: every arrow goes down")
+    return bool(problems)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
