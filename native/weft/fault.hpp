@@ -1,0 +1,117 @@
+// Named points at which shared state is half changed. Test builds let a process be killed, stopped or
+// ended there (WEFT_FAULT=name:count:action, several divided by commas); other builds contain nothing
+// of it.
+#pragma once
+
+#define WEFT_FAULT_POINT_LIST(X)                                                                   \
+    X(segment_created)        /* file sized, header not written */                                 \
+    X(segment_filled)         /* complete, attached by its creator, not linked */                  \
+    X(segment_linked)         /* visible to all, creator has not returned */                       \
+    X(segment_attached)       /* attached, no participant slot yet */                              \
+    X(slot_locked)            /* slot's byte locked, slot not filled in */                         \
+    X(slot_filled)            /* participant complete */                                           \
+    X(detach_last)            /* last one out, file not unlinked */                                \
+    X(lock_taken)             /* a lock is held, nothing changed under it */                       \
+    X(lock_takeover)          /* a dead owner's lock taken over, nothing repaired */               \
+    X(pool_grown)             /* memory reserved, not yet offered */                               \
+    X(pool_merging)           /* second of two free runs marked as absorbed */                     \
+    X(pool_split)             /* remainder of a run written, run not taken */                      \
+    X(pool_taken)             /* run taken, its taker does not know it yet */                      \
+    X(put_block_written)      /* payload in its block, no record */                                \
+    X(put_extent_linked)      /* old extent closed, jump written, not committed */                 \
+    X(put_record_written)     /* record written, not committed */                                  \
+    X(put_committed)          /* committed, lock still held */                                     \
+    X(put_unlocked)           /* nobody woken yet */                                               \
+    X(get_block_held)         /* block marked as held, head not advanced */                        \
+    X(get_copied)             /* record copied, head not advanced */                               \
+    X(get_committed)          /* head advanced, lock still held */                                 \
+    X(get_unlocked)           /* taken, no producer woken */                                       \
+    X(lease_prepared)         /* lease entry written, head not advanced */                         \
+    X(lease_committed)        /* leased, lock still held */                                        \
+    X(lease_ack_block)        /* block taken from the lease, lease still stands */                 \
+    X(lease_acked)            /* lease gone, block not freed */                                    \
+    X(lease_return)           /* about to give back */                                             \
+    X(lease_returned)         /* given back, nobody woken */                                       \
+    X(recover_lease)          /* one dead holder's lease given back */                             \
+    X(recover_block)          /* one dead holder's block freed */                                  \
+    X(recover_done)           /* all given back, slots still marked as in use */
+
+#ifdef WEFT_FAULT_POINTS
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+
+namespace weft::fault {
+
+enum Point : int {
+#define WEFT_FAULT_NAME(name) name,
+    WEFT_FAULT_POINT_LIST(WEFT_FAULT_NAME)
+#undef WEFT_FAULT_NAME
+        count_
+};
+
+inline constexpr const char* kNames[] = {
+#define WEFT_FAULT_NAME(name) #name,
+    WEFT_FAULT_POINT_LIST(WEFT_FAULT_NAME)
+#undef WEFT_FAULT_NAME
+};
+
+struct Armed {
+    long remaining[count_] = {};
+    char action[count_] = {};
+
+    Armed() noexcept { parse(getenv("WEFT_FAULT")); }
+
+    void parse(const char* text) noexcept {
+        for (; text && *text; text = strchr(text, ',') ? strchr(text, ',') + 1 : nullptr) {
+            const char* colon = strchr(text, ':');
+            if (!colon) continue;
+            for (int i = 0; i < count_; ++i)
+                if (strlen(kNames[i]) == size_t(colon - text) && !strncmp(kNames[i], text, colon - text)) {
+                    char* rest = nullptr;
+                    remaining[i] = strtol(colon + 1, &rest, 10);
+                    action[i] = rest && *rest == ':' ? rest[1] : 'k';
+                }
+        }
+    }
+};
+
+inline Armed& armed() noexcept {
+    static Armed instance;
+    return instance;
+}
+
+// Counts down; at zero: k(ill), s(top), e(xit). A stopped process goes on when it is continued.
+inline void hit(Point point) noexcept {
+    Armed& all = armed();
+    if (all.remaining[point] <= 0 || --all.remaining[point] > 0) return;
+    switch (all.action[point]) {
+        case 's': raise(SIGSTOP); break;
+        case 'e': _exit(70); break;
+        default: raise(SIGKILL);
+    }
+}
+
+// All names, each followed by a blank.
+inline const char* list() noexcept {
+    return
+#define WEFT_FAULT_NAME(name) #name " "
+        WEFT_FAULT_POINT_LIST(WEFT_FAULT_NAME)
+#undef WEFT_FAULT_NAME
+            ;
+}
+
+}  // namespace weft::fault
+
+#define WEFT_FAULT(name) ::weft::fault::hit(::weft::fault::name)
+#else
+
+namespace weft::fault {
+inline const char* list() noexcept { return ""; }
+}  // namespace weft::fault
+
+#define WEFT_FAULT(name) ((void)0)
+#endif

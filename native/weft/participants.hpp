@@ -1,0 +1,138 @@
+// Who takes part in a segment, and whether they live.
+//
+// A slot is claimed by taking the kernel's lock on its byte, so a slot whose holder died is free at
+// once, whatever its fields say. The generation in its word, raised at each claim, tells the holder of
+// today from the one that died: an owner word (slot, generation) left in shared memory by the dead can
+// never be taken for its successor's.
+#pragma once
+
+#include "segment.hpp"
+
+namespace weft {
+
+class Participants {
+public:
+    // Claims a slot for this attachment; out_of_slots if all are taken by living participants.
+    Status join(Segment& segment, Failure& why) noexcept {
+        segment_ = &segment;
+        if (int error = segment.lost()) {
+            why = {error, "opening again after a fork", 0, 0};
+            return Status::os_error;
+        }
+        for (uint32_t slot = 0; slot < kMaxSlots; ++slot) {
+            if (!os::lock_byte(segment.fd(), slot)) continue;
+            WEFT_FAULT(slot_locked);
+            // The next slot's page too: see reserved_slots.
+            uint64_t first = page_of(slot), end = page_of(slot + 1) + os::kPage;
+            if (int error = os::reserve(segment.fd(), first, end - first)) {
+                os::unlock_byte(segment.fd(), slot);
+                why = {error, "reserving a participant's slot", os::kPage, os::free_bytes(segment.fd())};
+                return error == ENOSPC ? Status::no_space : Status::os_error;
+            }
+            fill(slot);
+            WEFT_FAULT(slot_filled);
+            return Status::ok;
+        }
+        return Status::out_of_slots;
+    }
+
+    // Everything this participant owned must have been given back before.
+    void leave() noexcept {
+        if (!self_) return;
+        if (!foreign()) {
+            mine().word.fetch_and(~kInUse, std::memory_order_release);
+            os::unlock_byte(segment_->fd(), owner_slot(self_));
+        }
+        self_ = 0;
+    }
+
+    Owner self() const noexcept { return self_; }
+
+    // True in a forked child until it has joined for itself: what stands here is the parent's.
+    bool foreign() const noexcept { return forks_ != Segment::fork_count(); }
+
+    // Whether that incarnation still lives. The word may change under our eyes only from this
+    // generation to a later one, so "dead" is final.
+    bool is_alive(Owner owner) const noexcept {
+        if (owner == self_) return true;
+        uint32_t slot = owner_slot(owner);
+        if (slot >= kMaxSlots || slot >= reserved_slots()) return false;
+        uint32_t word = at(slot).word.load(std::memory_order_acquire);
+        if ((word & kGeneration) != owner_generation(owner) || !(word & kInUse)) return false;
+        // Own byte: an open file description never conflicts with itself.
+        return slot == owner_slot(self_) || os::byte_is_locked(segment_->fd(), slot);
+    }
+
+    // Calls visit(owner) for each slot in use whose holder is dead, and tells whether there was one.
+    template <class Visit>
+    bool each_dead(Visit visit) const noexcept {
+        bool any = false;
+        for (uint32_t slot = 0, end = reserved_slots(); slot < end; ++slot) {
+            uint32_t word = at(slot).word.load(std::memory_order_acquire);
+            if (!(word & kInUse) || slot == owner_slot(self_)) continue;
+            if (os::byte_is_locked(segment_->fd(), slot)) continue;
+            any = true;
+            visit(make_owner(slot, word & kGeneration));
+        }
+        return any;
+    }
+
+    // The dead participant's belongings have been given back. If the slot has been claimed anew in the
+    // meantime the word differs and stays.
+    void bury(Owner dead) noexcept {
+        uint32_t word = owner_generation(dead) | kInUse;
+        at(owner_slot(dead)).word.compare_exchange_strong(word, owner_generation(dead));
+    }
+
+    // True if the slot that `join` got was a dead participant's whose belongings lie about still.
+    bool inherited() const noexcept { return inherited_; }
+
+    Participant& mine() const noexcept { return at(owner_slot(self_)); }
+    Participant& at(uint32_t slot) const noexcept { return segment_->participants()[slot]; }
+
+    // Whether a living participant has the slot.
+    bool lives(uint32_t slot) const noexcept {
+        uint32_t word = at(slot).word.load(std::memory_order_acquire);
+        return (word & kInUse) && is_alive(make_owner(slot, word & kGeneration));
+    }
+
+    // Slots are claimed lowest first, and whoever claims the last one of a page has reserved the next
+    // page before: so a page may be touched once the slot before it has ever been used.
+    uint32_t reserved_slots() const noexcept {
+        constexpr uint32_t kPerPage = os::kPage / sizeof(Participant);
+        uint32_t end = kPerPage;
+        while (end < kMaxSlots && at(end - 1).word.load(std::memory_order_relaxed) != 0) end += kPerPage;
+        return end;
+    }
+
+private:
+    static constexpr uint32_t kGeneration = 0xffff;
+    static constexpr uint32_t kInUse = 1u << 16;
+
+    void fill(uint32_t slot) noexcept {
+        Participant& place = at(slot);
+        uint32_t before = place.word.load(std::memory_order_relaxed);
+        uint32_t generation = (before + 1) & kGeneration;
+        inherited_ = before & kInUse;
+        place.pid = os::process_id();
+        place.started_ns = os::wall_clock_ns();
+        place.waiting_producers.store(0, std::memory_order_relaxed);
+        place.waiting_consumers.store(0, std::memory_order_relaxed);
+        os::command_line(place.command, sizeof place.command);
+        self_ = make_owner(slot, generation);
+        forks_ = Segment::fork_count();  // only now: who could not join stays a stranger
+        place.word.store(generation | kInUse, std::memory_order_release);
+    }
+
+    static constexpr uint64_t page_of(uint32_t slot) noexcept {
+        uint32_t last = slot < kMaxSlots ? slot : kMaxSlots - 1;
+        return (kParticipantsAt + last * sizeof(Participant)) / os::kPage * os::kPage;
+    }
+
+    Segment* segment_ = nullptr;
+    Owner self_ = 0;
+    uint64_t forks_ = 0;
+    bool inherited_ = false;
+};
+
+}  // namespace weft

@@ -1,0 +1,69 @@
+// The doorbell: a descriptor that becomes readable when another process rings.
+//
+// One FIFO beside the segment serves all its listeners. A listener watches it edge-triggered through
+// an epoll instance of its own, so every ring reaches every listener, nobody has to take bytes out of
+// the FIFO, and a listener that dies takes no ring along. Ringers empty the FIFO when it is full.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+
+namespace weft::os {
+
+// Mode and group are those of the segment that `like` has open.
+inline int open_bell(const char* path, bool create, int like) noexcept {
+    struct stat s;
+    bool made = false;
+    if (create && fstat(like, &s) == 0) {
+        made = mkfifo(path, 0600) == 0;
+        if (!made && errno != EEXIST) return -1;
+    }
+    int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    if (made && fd >= 0 && (fchown(fd, uid_t(-1), s.st_gid) != 0 || fchmod(fd, s.st_mode & 0777) != 0)) {
+        // Others may not hear it then; we do, and nothing is lost.
+    }
+    if (fd >= 0 && (fstat(fd, &s) != 0 || !S_ISFIFO(s.st_mode))) {
+        close(fd);
+        errno = EINVAL;
+        return -1;
+    }
+    return fd;
+}
+
+inline void ring(int bell) noexcept {
+    char byte = 1;
+    for (int tries = 0; tries < 4; ++tries) {
+        if (write(bell, &byte, 1) == 1 || errno != EAGAIN) return;
+        char waste[4096];
+        while (read(bell, waste, sizeof waste) > 0) {
+        }
+    }
+}
+
+inline void hush(int listener) noexcept {
+    epoll_event event;
+    epoll_wait(listener, &event, 1, 0);
+}
+
+// A pollable descriptor: readable from a ring on until `hush`.
+inline int listen_bell(int bell) noexcept {
+    int listener = epoll_create1(EPOLL_CLOEXEC);
+    if (listener < 0) return -1;
+    epoll_event event{};
+    event.events = EPOLLIN | EPOLLET;
+    if (epoll_ctl(listener, EPOLL_CTL_ADD, bell, &event) != 0) {
+        int error = errno;
+        close(listener);
+        errno = error;
+        return -1;
+    }
+    hush(listener);  // rings of the past
+    return listener;
+}
+
+}  // namespace weft::os

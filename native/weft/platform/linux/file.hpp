@@ -1,0 +1,144 @@
+// Backing files and their mappings.
+#pragma once
+
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+
+namespace weft::os {
+
+inline constexpr uint64_t kPage = 4096;
+
+// A directory, open for as long as this object stands.
+class Directory {
+public:
+    explicit Directory(const char* path) noexcept
+        : fd_(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {}
+    ~Directory() {
+        int error = errno;
+        if (fd_ >= 0) close(fd_);
+        errno = error;
+    }
+    Directory(const Directory&) = delete;
+    Directory& operator=(const Directory&) = delete;
+    int fd() const noexcept { return fd_; }
+
+private:
+    int fd_;
+};
+
+// A file that no name leads to yet, so that a creator killed now leaves nothing behind. A file system
+// without such files gets a hidden name instead, kept in `temporary` until the file is linked; what a
+// kill leaves of those is swept up with other leftovers.
+inline int create_unlinked(int directory, unsigned mode, char* temporary, size_t size) noexcept {
+    temporary[0] = 0;
+    int fd = openat(directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT)) return fd;
+    uint64_t random = 0;
+    if (getrandom(&random, sizeof random, 0) != sizeof random) return -1;
+    snprintf(temporary, size, ".new-%016llx", static_cast<unsigned long long>(random));
+    return openat(directory, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+}
+
+// Gives the file its name in one step; EEXIST if somebody else was first.
+inline int link_file(int fd, int directory, const char* temporary, const char* name) noexcept {
+    if (temporary[0]) {
+        int result = linkat(directory, temporary, directory, name, 0);
+        int error = errno;
+        unlinkat(directory, temporary, 0);
+        errno = error;
+        return result;
+    }
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return linkat(AT_FDCWD, path, directory, name, AT_SYMLINK_FOLLOW);
+}
+
+inline int open_file(int directory, const char* name) noexcept {
+    return openat(directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+}
+
+// A second, independent opening of the same file, even when its name is gone.
+inline int reopen(int fd) noexcept {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return open(path, O_RDWR | O_CLOEXEC);
+}
+
+// Reserves memory for a range, so that touching it later cannot fail: 0 or an errno.
+inline int reserve(int fd, uint64_t offset, uint64_t length) noexcept {
+    for (;;) {
+        if (fallocate(fd, 0, off_t(offset), off_t(length)) == 0) return 0;
+        if (errno == EOPNOTSUPP) return posix_fallocate(fd, off_t(offset), off_t(length));
+        if (errno != EINTR) return errno;
+    }
+}
+
+inline uint64_t reserved_bytes(int fd) noexcept {
+    struct stat s;
+    return fstat(fd, &s) ? 0 : uint64_t(s.st_blocks) * 512;
+}
+
+inline uint64_t free_bytes(int fd) noexcept {
+    struct statvfs s;
+    return fstatvfs(fd, &s) ? 0 : uint64_t(s.f_bavail) * s.f_frsize;
+}
+
+// Maps through an opening of its own. A mapping keeps its opening alive, with the locks that belong to
+// it, and a forked child inherits mappings: mapped through the opening that holds a process's locks, the
+// file would seem to be used by a dead parent for as long as its child lives.
+inline void* map_shared(int fd, uint64_t length) noexcept {
+    int own = reopen(fd);
+    if (own < 0) return nullptr;
+    void* base = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, own, 0);
+    int error = errno;
+    close(own);
+    errno = error;
+    return base == MAP_FAILED ? nullptr : base;
+}
+
+// Maps the pages of a range now, all at once, instead of one by one as they are first written. A hint:
+// kernels before 5.14 do without.
+inline void touch(void* begin, uint64_t length) noexcept {
+#ifdef MADV_POPULATE_WRITE
+    madvise(begin, length, MADV_POPULATE_WRITE);
+#endif
+}
+
+inline void unmap(void* base, uint64_t length) noexcept { munmap(base, length); }
+
+// True while `name` in `directory` leads to the file that `fd` has open.
+inline bool is_linked_as(int fd, int directory, const char* name) noexcept {
+    struct stat mine, named;
+    return fstat(fd, &mine) == 0 && fstatat(directory, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+           mine.st_ino == named.st_ino && mine.st_dev == named.st_dev;
+}
+
+// Removes what `path` leads to if it is still this very file, without a descriptor to spare.
+inline bool unlink_path_if_same(int fd, const char* path) noexcept {
+    return is_linked_as(fd, AT_FDCWD, path) && ::unlink(path) == 0;
+}
+
+// Removes `name`, but only if it still leads to this very file. The directory's own lock keeps two
+// removers apart, lest one unlink what another has just made anew under the same name.
+inline bool unlink_if_same(int fd, int directory, const char* name) noexcept {
+    for (int tries = 0; flock(directory, LOCK_EX | LOCK_NB) != 0; ++tries) {
+        if (tries == 200) return false;  // a remover stopped half-way; the next toucher of the name cleans
+        usleep(1000);
+    }
+    bool removed = is_linked_as(fd, directory, name) && unlinkat(directory, name, 0) == 0;
+    flock(directory, LOCK_UN);
+    return removed;
+}
+
+}  // namespace weft::os

@@ -1,0 +1,41 @@
+// Facts about this process, for display only: nothing is ever decided by a pid.
+#pragma once
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstring>
+
+namespace weft::os {
+
+inline uint32_t process_id() noexcept { return uint32_t(getpid()); }
+
+inline int64_t wall_clock_ns() noexcept {
+    timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return int64_t(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
+}
+
+// The command line with blanks between its words, cut to fit.
+inline void command_line(char* text, size_t size) noexcept {
+    memset(text, 0, size);
+    int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    ssize_t length = read(fd, text, size - 1);
+    close(fd);
+    for (ssize_t i = 0; i + 1 < length; ++i)
+        if (!text[i]) text[i] = ' ';
+    if (length < 0) text[0] = 0;
+}
+
+inline void yield_core() noexcept { sched_yield(); }
+
+inline int at_fork(void (*before)(), void (*in_parent)(), void (*in_child)()) noexcept {
+    return pthread_atfork(before, in_parent, in_child);
+}
+
+}  // namespace weft::os

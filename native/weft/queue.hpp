@@ -1,0 +1,312 @@
+// The queue: a two-ended ring of records, blocks for large payloads, leases, and recovery.
+//
+// Lock order: producers, consumers, pool. No lock is held while anything outside this file runs.
+// The parts: queue_put.hpp (the producers' end), queue_take.hpp (the consumers' end and leases),
+// queue_recover.hpp (what a death leaves, and who sees to it).
+#pragma once
+
+#include "queue_layout.hpp"
+
+namespace weft {
+
+// A message to be put: its bytes if it goes into the ring, or the block it already stands in.
+struct Outgoing {
+    RecordKind kind = RecordKind::raw;  // raw or body
+    const char* data = nullptr;         // inline payload
+    uint32_t size = 0;
+    uint32_t unit = Pool::kNowhere;     // or the block
+    uint64_t total = 0;
+    uint64_t body_size = 0;
+};
+
+// A message taken: copied to the caller's buffer, or the block which the taker now holds.
+struct Incoming {
+    RecordKind kind = RecordKind::raw;
+    uint32_t size = 0;                  // bytes copied, if not in a block
+    uint32_t unit = Pool::kNowhere;
+    uint64_t total = 0;
+    uint64_t body_size = 0;
+    uint64_t sequence = 0;
+    uint32_t lease = ~0u;               // index of the lease, if leased
+    uint32_t deliveries = 0;
+    void clear() noexcept { *this = Incoming(); }
+
+    bool expired = false;               // leased to be put aside: it has been delivered too often
+};
+
+enum class Waiting { latency, balanced, power };
+
+class Queue {
+public:
+    static constexpr int64_t kNow = 0;                // a deadline that has passed
+    static constexpr int64_t kForever = INT64_MAX;
+
+    // spec.geometry holds units, limit, max_message and max_deliveries.
+    Status create(const char* directory, const char* name, SegmentSpec spec, Failure& why);
+    Status open(const char* directory, const char* name, Failure& why);
+    void close() noexcept;
+
+    // Joins anew after a fork; every operation is called through this.
+    Status ensure_joined(Failure& why) noexcept {
+        return people_.foreign() ? rejoin(why) : Status::ok;
+    }
+
+    // --- producers (queue_put.hpp). `patience_ns`: until when to wait for a lock, not for room.
+    Status put(const Outgoing& message, int64_t patience_ns, Failure& why) noexcept;
+    // Puts as many as fit, in order, visible together; `done` tells how many.
+    Status put_batch(const Outgoing* messages, uint32_t count, uint32_t& done, int64_t patience_ns,
+                     Failure& why) noexcept;
+    // A block to write a message into: committed by `put`, or given back by `give_block`.
+    Status take_block(uint64_t bytes, uint32_t& unit, int64_t patience_ns, Failure& why) noexcept;
+    void give_block(uint32_t unit) noexcept;
+    // Makes room by throwing away the oldest message; `empty` if there is none.
+    Status drop_oldest(int64_t patience_ns) noexcept;
+    void count_dropped_newest() noexcept { state_->dropped_newest.fetch_add(1, std::memory_order_relaxed); }
+
+    // --- consumers (queue_take.hpp)
+    Status take(Incoming& message, char* buffer, int64_t patience_ns) noexcept;
+    // Copies up to `count` inline messages behind one another; a block ends the batch.
+    Status take_batch(Incoming* messages, uint32_t count, char* buffer, uint64_t buffer_size,
+                      uint32_t& done, int64_t patience_ns) noexcept;
+    Status take_lease(Incoming& message, char* buffer, int64_t patience_ns) noexcept;
+    // A leased block passes to the caller, who frees it with give_block.
+    void acknowledge(const Incoming& message) noexcept;
+    // Back to the front. A block whose views live on goes back as the copy in `replacement` and is the
+    // caller's to free, as after acknowledge.
+    Status give_back(const Incoming& message, uint32_t replacement, int64_t patience_ns) noexcept;
+    void count_dead_lettered() noexcept { state_->dead_lettered.fetch_add(1, std::memory_order_relaxed); }
+
+    // --- waiting (queue_wait.hpp). Called without the GIL. ok: look again.
+    Status wait_items(int64_t deadline_ns, Waiting mode) noexcept;
+    bool glance_items(Waiting mode) noexcept;
+    Status wait_room(uint32_t& announced, int64_t deadline_ns, Waiting mode) noexcept;
+    bool has_items() const noexcept;
+    // Shut down and drained: nothing there, and nobody else holds a lease that could come back. A lease
+    // of this participant's own does not count, lest a consumer wait for itself.
+    bool has_ended() noexcept;
+    bool has_room() const noexcept;
+    uint64_t depth() const noexcept;
+    // Arms the doorbell for whoever waits for items, or for room.
+    void arm_bell(bool for_room) noexcept { (for_room ? state_->room : state_->items).announce_bell(); }
+    // The bell's FIFO, made if asked for and need be; -1 and errno. Stays this queue's.
+    int bell(bool create) noexcept;
+    void wake_all() noexcept;
+
+    // --- the end of the stream, and of others
+    void shut_down(bool immediate) noexcept;
+    uint32_t shut() const noexcept { return state_->shut.load(std::memory_order_acquire); }
+    // Gives back what the dead owned (queue_recover.hpp). True if somebody was dead.
+    bool recover(bool at_once) noexcept;
+    Segment& segment() noexcept { return segment_; }
+    Participants& people() noexcept { return people_; }
+    Pool& pool() noexcept { return pool_; }
+    QueueState& state() noexcept { return *state_; }
+    const QueueGeometry& geometry() const noexcept { return geometry_; }
+
+private:
+    // Where the next record goes; lives while the producers' lock is held.
+    struct Cursor {
+        uint64_t offset, sequence, bytes;
+        uint32_t extent;
+    };
+    Lease* leases() const noexcept {
+        return reinterpret_cast<Lease*>(segment_.base() + QueueGeometry::kLeasesAt);
+    }
+    uint32_t lease_count() noexcept;
+    char* at(uint64_t offset) const noexcept { return segment_.base() + units_at_ + offset; }
+
+    Status rejoin(Failure& why) noexcept;
+    void bind() noexcept;
+    Status lock_producers(int64_t patience_ns) noexcept;
+    Status lock_consumers(int64_t patience_ns) noexcept;
+    void repair_producers() noexcept;
+    void repair_consumers() noexcept;
+
+    Status put_all(const Outgoing* messages, uint32_t count, uint32_t& done, int64_t patience_ns,
+                   Failure& why) noexcept;
+    Status check_room(const Cursor& cursor) noexcept;
+    Status write_record(const Outgoing& message, Cursor& cursor, Failure& why) noexcept;
+    Status next_extent(Cursor& cursor, Failure& why) noexcept;
+    void commit(const Cursor& cursor) noexcept;
+    void notify_items(int count) noexcept;
+    void notify_room(int count) noexcept;
+    bool is_extent_spent(uint32_t unit, uint64_t word) noexcept;
+
+    Status find_record(uint64_t& offset, RecordHeader& header) noexcept;
+    Status read_record(uint64_t offset, const RecordHeader& header, uint64_t sequence, uint32_t returned_unit,
+                       Incoming& message, char* buffer) noexcept;
+    void look_after_leases() noexcept;
+    void hold_block(uint32_t unit) noexcept;
+    void count_returned() noexcept;
+    Status take_locked(Incoming& message, char* buffer, bool lease) noexcept;
+    Status take_returned(Incoming& message, char* buffer, bool lease) noexcept;
+    Status reserve_lease(uint32_t& index) noexcept;
+    bool find_free_lease(uint32_t end, uint32_t& index) noexcept;
+    void advance_head(uint64_t offset, uint64_t sequence) noexcept;
+    void recover_leases(bool own) noexcept;
+    void recover_blocks(bool own) noexcept;
+    bool gone(Owner owner, bool own) noexcept;
+    static constexpr int64_t kMinSpinNs = 2'000, kMaxSpinNs = 50'000, kLatencySpinNs = 2'000'000;
+    template <class Ready>
+    bool spin(int64_t deadline_ns, Waiting mode, Ready ready) noexcept;
+    Status sleep(Event& event, uint32_t announced, std::atomic<uint32_t>& sleepers, int64_t deadline_ns) noexcept;
+    void ring_bell() noexcept;
+
+    Segment segment_;
+    Participants people_;
+    Pool pool_;
+    QueueState* state_ = nullptr;
+    QueueGeometry geometry_{};
+    uint64_t units_at_ = 0;
+    std::atomic<int> bell_{-1};
+    std::atomic<int64_t> spin_ns_{20'000};  // how long spinning pays, as far as this handle has learnt
+    std::atomic<uint32_t> spin_failures_{0}, spin_skips_{0};
+    std::atomic<uint32_t> known_leases_{0};  // entries of the lease table seen to be backed
+};
+
+// ---------------------------------------------------------------------------------------------
+
+inline void Queue::bind() noexcept {
+    state_ = reinterpret_cast<QueueState*>(segment_.base() + kObjectAt);
+    units_at_ = geometry_.units_at();
+    pool_.bind(segment_, &state_->pool, QueueGeometry::kTableAt, units_at_, geometry_.units);
+}
+
+inline Status Queue::create(const char* directory, const char* name, SegmentSpec spec, Failure& why) {
+    geometry_ = QueueGeometry::of(spec.geometry);
+    spec.kind = kQueueKind;
+    spec.file_bytes = geometry_.file_bytes();
+    spec.object_bytes = os::kPage;
+    spec.prepare_bytes = 2 * os::kPage + geometry_.extent_units * Pool::kUnitBytes;
+    // The ring's first extent is unit 0, where tail and head begin.
+    spec.prepare = [](char* base, int fd, const SegmentSpec& self) -> int {
+        auto g = QueueGeometry::of(self.geometry);
+        if (int error = os::reserve(fd, QueueGeometry::kLeasesAt, os::kPage)) return error;
+        if (int error = os::reserve(fd, QueueGeometry::kTableAt, os::kPage)) return error;
+        if (int error = os::reserve(fd, g.units_at(), g.extent_units * Pool::kUnitBytes)) return error;
+        auto first = reinterpret_cast<Unit*>(base + QueueGeometry::kTableAt);
+        first->ticket.store(Unit::kNoTicket);
+        first->word.store(Unit::make(Run::ring, 0, g.extent_units));
+        reinterpret_cast<QueueState*>(base + kObjectAt)->pool.reserved.store(g.extent_units);
+        return 0;
+    };
+    Status status = segment_.create(directory, name, spec, why);
+    if (status != Status::ok) return status;
+    bind();
+    return people_.join(segment_, why);
+}
+
+inline Status Queue::open(const char* directory, const char* name, Failure& why) {
+    Status status = segment_.open(directory, name, why);
+    if (status != Status::ok) return status;
+    const SegmentHeader& header = segment_.header();
+    if (header.kind != kQueueKind) return Status::ok;  // the caller compares kinds and says so
+    geometry_ = QueueGeometry::of(header.geometry);
+    if (!geometry_.is_sane() || header.file_bytes != geometry_.file_bytes()) {
+        why.step = "reading the geometry";
+        return Status::corrupted;
+    }
+    bind();
+    status = people_.join(segment_, why);
+    if (status == Status::ok) recover(people_.inherited());
+    return status;
+}
+
+inline Status Queue::rejoin(Failure& why) noexcept {
+    Status status = people_.join(segment_, why);
+    if (status == Status::ok && people_.inherited()) recover(true);
+    return status;
+}
+
+inline void Queue::close() noexcept {
+    if (!segment_.attached()) return;
+    if (state_ && people_.self() && !people_.foreign()) {
+        // Who cannot get the lock leaves as the dead do, and the living give back what it had.
+        if (lock_consumers(os::now_ns() + 1'000'000'000) == Status::ok) {
+            recover_leases(true);
+            state_->consumers.unlock();
+            people_.leave();
+        }
+        wake_all();
+    }
+    if (int bell = bell_.exchange(-1); bell >= 0) ::close(bell);
+    segment_.detach();
+    state_ = nullptr;
+}
+
+inline int Queue::bell(bool create) noexcept {
+    int bell = bell_.load(std::memory_order_acquire);
+    if (bell >= 0) return bell;
+    bell = os::open_bell(segment_.bell_path().c_str(), create, segment_.fd());
+    int none = -1;
+    if (bell >= 0 && !bell_.compare_exchange_strong(none, bell)) {
+        ::close(bell);
+        bell = none;
+    }
+    return bell;
+}
+
+inline void Queue::ring_bell() noexcept {
+    if (int fd = bell(false); fd >= 0) os::ring(fd);
+}
+
+inline void Queue::notify_items(int count) noexcept {
+    if (state_->items.notify(count)) ring_bell();
+}
+
+inline void Queue::notify_room(int count) noexcept {
+    if (state_->room.notify(count)) ring_bell();
+}
+
+inline void Queue::wake_all() noexcept {
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    notify_items(INT32_MAX);
+    notify_room(INT32_MAX);
+}
+
+inline void Queue::shut_down(bool immediate) noexcept {
+    uint32_t open = 0;
+    state_->shut.compare_exchange_strong(open, 1);
+    if (immediate) {
+        // Nothing comes in any more: what is there goes. Who can't get the lock leaves it to consumers,
+        // who take nothing from now on.
+        while (drop_oldest(os::now_ns() + 1'000'000'000) == Status::ok) {
+        }
+        state_->shut.store(2);
+    }
+    wake_all();
+}
+
+inline uint64_t Queue::depth() const noexcept {
+    uint64_t head = state_->head.load(std::memory_order_acquire);
+    uint64_t tail = state_->tail.load(std::memory_order_acquire);
+    return Mark::between(head, tail) + state_->returned.load(std::memory_order_relaxed);
+}
+
+inline bool Queue::has_items() const noexcept {
+    return state_->tail.load(std::memory_order_acquire) >> Mark::kPositionBits !=
+               state_->head.load(std::memory_order_relaxed) >> Mark::kPositionBits ||
+           state_->returned.load(std::memory_order_relaxed) != 0;
+}
+
+inline bool Queue::has_ended() noexcept {
+    uint32_t how = shut();
+    if (how != 1) return how == 2;
+    // A put that had begun before may still succeed; whoever takes the lock from now on sees the end.
+    Owner producer = state_->producers.owner();
+    if (producer && people_.is_alive(producer)) return false;
+    for (uint32_t i = 0, end = lease_count(); i < end; ++i) {
+        uint64_t word = leases()[i].word.load(std::memory_order_acquire);
+        if (Lease::state(word) == LeaseState::leased && Lease::owner(word) != people_.self()) return false;
+    }
+    return !has_items();
+}
+
+inline bool Queue::has_room() const noexcept { return !geometry_.limit || depth() < geometry_.limit; }
+
+}  // namespace weft
+
+#include "queue_put.hpp"
+#include "queue_recover.hpp"
+#include "queue_take.hpp"
+#include "queue_wait.hpp"

@@ -1,0 +1,176 @@
+// The queue's part of its segment.
+//
+//   kObjectAt            QueueState
+//   + 1 page             Lease[kMaxLeases]      who holds what it has not acknowledged
+//   + leases             Unit[units]            the pool's table
+//   + table              pages                  ring extents and payload blocks
+//
+// Messages are numbered from 0 in the order in which they are put. The ring is a chain of extents: runs
+// of pages filled from front to back with records; the last record of a full extent is a jump to the
+// next. `tail` and `head` say where the next record goes, or is, and carry the low bits of its number:
+// one store publishes or takes a message, position and count together.
+#pragma once
+
+#include "event.hpp"
+#include "pool.hpp"
+
+namespace weft {
+
+inline constexpr uint32_t kQueueKind = 1;
+
+// Where in the chain, and how many before: position in bits 0-33 (in 16-byte steps), count above.
+struct Mark {
+    static constexpr int kPositionBits = 34;
+    static constexpr uint64_t kCountMask = (uint64_t(1) << 30) - 1;
+    static constexpr uint64_t make(uint64_t offset, uint64_t sequence) noexcept {
+        return offset >> 4 | (sequence & kCountMask) << kPositionBits;
+    }
+    static constexpr uint64_t offset(uint64_t mark) noexcept {
+        return (mark & ((uint64_t(1) << kPositionBits) - 1)) << 4;
+    }
+    static constexpr uint64_t count(uint64_t mark) noexcept { return mark >> kPositionBits; }
+    // How many messages stand between two marks.
+    static constexpr uint64_t between(uint64_t from, uint64_t to) noexcept {
+        return (count(to) - count(from)) & kCountMask;
+    }
+    // The full sequence number whose low bits the mark carries, given one at or shortly before it.
+    static constexpr uint64_t sequence(uint64_t near, uint64_t mark) noexcept {
+        return near + ((count(mark) - near) & kCountMask);
+    }
+    // Whether the mark has reached `sequence`.
+    static constexpr bool reached(uint64_t mark, uint64_t sequence) noexcept {
+        return ((count(mark) - sequence) & kCountMask) <= kCountMask / 2;
+    }
+};
+
+enum class RecordKind : uint8_t { raw = 1, body = 2, block = 3, jump = 4 };
+
+// Eight bytes before each payload; records start at multiples of 16.
+struct RecordHeader {
+    uint32_t size;      // of the payload behind it
+    RecordKind kind;
+    uint8_t inner;      // block: raw or body
+    uint16_t reserved;
+};
+static_assert(sizeof(RecordHeader) == 8);
+
+// The payload of a block record.
+struct BlockRecord {
+    uint32_t unit;
+    uint32_t reserved;
+    uint64_t total;      // bytes of the whole message in the block
+    uint64_t body_size;  // of which its encoded body
+};
+
+constexpr uint64_t record_bytes(uint64_t size) noexcept {
+    return (sizeof(RecordHeader) + size + 15) & ~uint64_t(15);
+}
+inline constexpr uint64_t kJumpBytes = 16;
+
+enum class LeaseState : uint32_t { free = 0, leased = 1, returned = 2 };
+
+struct Lease {
+    static constexpr uint32_t kNoUnit = Pool::kNowhere;
+    // LeaseState in bits 0-3, Owner in bits 4-31, block's unit (or kNoUnit) above. The store that leases
+    // is valid once `head` has passed `sequence`; after that the owner writes it, or recovery when the
+    // owner is dead; a returned one whoever holds the consumers' lock.
+    std::atomic<uint64_t> word;
+    uint64_t place;        // the record, in bytes from the first page
+    uint64_t sequence;
+    uint32_t deliveries;   // how often it was handed out
+    uint32_t reserved;
+
+    static constexpr uint64_t make(LeaseState state, Owner owner, uint32_t unit) noexcept {
+        return uint64_t(state) | uint64_t(owner) << 4 | uint64_t(unit) << 32;
+    }
+    static LeaseState state(uint64_t word) noexcept { return LeaseState(word & 15); }
+    static Owner owner(uint64_t word) noexcept { return word >> 4 & kOwnerMask; }
+    static uint32_t unit(uint64_t word) noexcept { return uint32_t(word >> 32); }
+};
+static_assert(sizeof(Lease) == 32);
+inline constexpr uint32_t kMaxLeases = 65536;
+
+// Each group of fields has a cache line of its own, so that the two ends of the queue do not meet.
+struct QueueState {
+    PoolState pool;
+
+    // Under the producers' lock.
+    alignas(64) RobustLock producers;
+    uint32_t extent;        // first unit of the extent that tail points into; follows tail
+    uint64_t sent;          // messages ever put; follows tail's count
+    uint64_t sent_bytes;
+    uint64_t seen_head;     // head as last read by a producer
+
+    // Stored by the holder of the producers' lock, read by all. sync: release pairs with the consumers'
+    // acquire: who sees the count sees the records below it.
+    alignas(64) std::atomic<uint64_t> tail;
+
+    // Read at each put and get, written seldom.
+    alignas(64) Event items;
+    std::atomic<uint32_t> shut;       // 0 open, 1 shut down, 2 at once; only ever raised
+    std::atomic<uint32_t> returned;   // at least the number of returned leases; recounted by recovery
+
+    // Under the consumers' lock.
+    alignas(64) RobustLock consumers;
+    uint32_t lease_end;     // leases from here on have never been used
+    uint64_t received;      // messages ever taken from the ring; follows head's count
+    uint64_t received_bytes;
+    uint64_t seen_tail;     // tail as last read by a consumer
+    uint32_t lease_rover;
+
+    // Stored by the holder of the consumers' lock, read by all. sync: release pairs with the producers'
+    // acquire: who sees the count may reuse what lies before it.
+    alignas(64) std::atomic<uint64_t> head;
+
+    alignas(64) Event room;
+
+    // Counters for those who look; any participant adds.
+    alignas(64) std::atomic<uint64_t> dropped_oldest;
+    std::atomic<uint64_t> dropped_newest;
+    std::atomic<uint64_t> redelivered;
+    std::atomic<uint64_t> dead_lettered;
+    std::atomic<uint32_t> leased;     // at least the number of leases out; recounted by recovery
+    std::atomic<int64_t> scanned_ns;  // when somebody last looked for the dead
+};
+static_assert(sizeof(QueueState) <= os::kPage);
+
+// Where things stand for a given number of units. Computed from the geometry by everybody for himself.
+struct QueueGeometry {
+    uint64_t units;         // pages of capacity
+    uint64_t extent_units;  // pages of a ring extent
+    uint64_t inline_max;    // larger messages go to a block
+    uint64_t limit;         // messages, 0 for no limit
+    uint64_t max_message;   // bytes
+    uint64_t max_deliveries;  // a message handed out this often without success is expired; 0: never
+
+    static constexpr uint64_t kLeasesAt = kObjectAt + os::kPage;
+    static constexpr uint64_t kTableAt = kLeasesAt + kMaxLeases * sizeof(Lease);
+    uint64_t units_at() const noexcept {
+        return (kTableAt + units * sizeof(Unit) + os::kPage - 1) / os::kPage * os::kPage;
+    }
+    uint64_t file_bytes() const noexcept { return units_at() + units * Pool::kUnitBytes; }
+
+    static constexpr uint64_t kMinUnits = 8;
+    static constexpr uint64_t kMaxUnits = uint64_t(1) << 26;  // 256 GiB, what a Mark can address
+
+    void write(uint64_t (&words)[kGeometryWords]) const noexcept {
+        words[0] = units;
+        words[1] = limit;
+        words[2] = max_message;
+        words[3] = max_deliveries;
+    }
+
+    // From what the header holds. The extent is an eighth of a small queue, lest the ring alone fill it.
+    static QueueGeometry of(const uint64_t (&words)[kGeometryWords]) noexcept {
+        QueueGeometry g{words[0], words[0] / 8 < 16 ? words[0] / 8 : 16, 0, words[1], words[2], words[3]};
+        g.inline_max = g.extent_units * Pool::kUnitBytes / 4;
+        if (g.inline_max > 8192) g.inline_max = 8192;
+        return g;
+    }
+    bool is_sane() const noexcept {
+        return units >= kMinUnits && units <= kMaxUnits && limit <= Mark::kCountMask / 2 &&
+               max_message >= 1 && max_message <= units * Pool::kUnitBytes && max_deliveries <= UINT32_MAX;
+    }
+};
+
+}  // namespace weft

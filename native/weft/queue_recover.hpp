@@ -1,0 +1,85 @@
+// What a death leaves, and how it returns.
+//
+// Nothing here is needed for the queue to go on: locks are taken over by whoever needs them, and what
+// was not committed does not count. What the dead owned has to find its way back: leases to the front,
+// blocks to the pool. Any survivor may do it, at any time, again and again: each step reads the truth
+// from marks, leases and owners, and a recoverer that dies is found dead by the next.
+#pragma once
+
+#include "queue.hpp"
+
+namespace weft {
+
+inline bool Queue::gone(Owner owner, bool own) noexcept {
+    return own ? owner == people_.self() : owner != 0 && !people_.is_alive(owner);
+}
+
+// Consumers' lock held. `own`: give back this participant's own leases, as on closing.
+inline void Queue::recover_leases(bool own) noexcept {
+    uint32_t end = lease_count();
+    uint32_t out = 0;
+    for (uint32_t i = 0; i < end; ++i) {
+        Lease& entry = leases()[i];
+        uint64_t word = entry.word.load(std::memory_order_acquire);
+        if (Lease::state(word) == LeaseState::leased && !gone(Lease::owner(word), own)) {
+            ++out;
+            continue;
+        }
+        if (Lease::state(word) == LeaseState::free) continue;
+        uint32_t unit = Lease::unit(word);
+        if (unit != Lease::kNoUnit && pool_.is_backed(unit, 1)) {
+            // The message's again, whatever its holder was about to do with it.
+            Unit& block = pool_.entry(unit);
+            uint64_t units = Unit::units(block.word.load(std::memory_order_relaxed));
+            block.ticket.store(entry.sequence, std::memory_order_relaxed);
+            block.word.store(Unit::make(Run::loaned, 0, units), std::memory_order_release);
+        }
+        entry.word.store(Lease::make(LeaseState::returned, 0, unit), std::memory_order_release);
+        WEFT_FAULT(recover_lease);
+    }
+    state_->leased.store(out, std::memory_order_relaxed);
+    count_returned();
+}
+
+// Both ends' locks held, leases recovered before.
+inline void Queue::recover_blocks(bool own) noexcept {
+    pool_.each_run([&](uint32_t unit, uint64_t word) {
+        if (Unit::run(word) != Run::loaned && Unit::run(word) != Run::held) return;
+        if (!gone(Unit::owner(word), own)) return;
+        uint64_t ticket = pool_.entry(unit).ticket.load(std::memory_order_relaxed);
+        bool needless = Unit::run(word) == Run::loaned
+                            ? ticket == Unit::kNoTicket || ticket >= state_->sent  // never became a message
+                            : ticket < state_->received;                          // taken by the dead
+        if (needless) pool_.give(unit);
+        WEFT_FAULT(recover_block);
+    });
+}
+
+inline bool Queue::recover(bool at_once) noexcept {
+    // One look in a while is enough for all who wait.
+    int64_t now = os::now_ns(), last = state_->scanned_ns.load(std::memory_order_relaxed);
+    if (!at_once && now - last >= 0 && now - last < 5'000'000) return false;
+    if (!state_->scanned_ns.compare_exchange_strong(last, now) && !at_once) return false;
+    Owner dead[64];
+    uint32_t count = 0;
+    bool any = people_.each_dead([&](Owner owner) {
+        if (count < 64) dead[count++] = owner;
+    });
+    if (!any && !at_once) return false;
+    const int64_t patience = now + 1'000'000'000;
+    if (lock_producers(patience) != Status::ok) return false;
+    if (lock_consumers(patience) != Status::ok) {
+        state_->producers.unlock();
+        return false;
+    }
+    recover_leases(false);
+    recover_blocks(false);
+    state_->consumers.unlock();
+    state_->producers.unlock();
+    WEFT_FAULT(recover_done);
+    for (uint32_t i = 0; i < count; ++i) people_.bury(dead[i]);
+    wake_all();
+    return any;
+}
+
+}  // namespace weft

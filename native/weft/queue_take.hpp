@@ -1,0 +1,310 @@
+// The consumers' end. A message is copied (or its block marked as held) first; one store of `head` then
+// takes it. Dying before that store leaves it to the next consumer, dying after it takes it along,
+// unless it was leased: a lease is written before the same store and stands until it is acknowledged.
+#pragma once
+
+#include "queue.hpp"
+
+namespace weft {
+
+inline Status Queue::lock_consumers(int64_t patience_ns) noexcept {
+    auto [status, dead] = state_->consumers.lock(people_, patience_ns);
+    if (dead) repair_consumers();
+    return status;
+}
+
+// Entries of the lease table that may be looked at. As with the pool, what the segment claims is believed
+// only as far as there is memory behind it.
+inline uint32_t Queue::lease_count() noexcept {
+    uint32_t end = state_->lease_end, known = known_leases_.load(std::memory_order_relaxed);
+    if (end <= known) return end;
+    if (end > kMaxLeases) return known;
+    const uint64_t needed = pool_.reserved_bytes() + end * sizeof(Lease);  // read first: the pool may grow
+    if (os::reserved_bytes(segment_.fd()) < needed) return known;
+    known_leases_.store(end, std::memory_order_relaxed);
+    return end;
+}
+
+// The former owner died under the lock, perhaps while it repaired what another had left. `head` is the
+// truth: a lease on what it has not passed is void, whoever wrote it.
+inline void Queue::repair_consumers() noexcept {
+    uint64_t head = state_->head.load(std::memory_order_acquire);
+    state_->received = Mark::sequence(state_->received, head);
+    state_->seen_tail = state_->tail.load(std::memory_order_acquire);
+    uint32_t used = lease_count();
+    for (uint32_t i = 0; i < used; ++i) {
+        uint64_t word = leases()[i].word.load(std::memory_order_acquire);
+        if (Lease::state(word) == LeaseState::leased && leases()[i].sequence >= state_->received)
+            leases()[i].word.store(0, std::memory_order_release);
+    }
+    count_returned();
+}
+
+inline void Queue::count_returned() noexcept {
+    uint32_t used = lease_count(), count = 0;
+    for (uint32_t i = 0; i < used; ++i)
+        count += Lease::state(leases()[i].word.load(std::memory_order_acquire)) == LeaseState::returned;
+    state_->returned.store(count, std::memory_order_release);
+}
+
+// Follows jumps to the record at `offset` and checks that it can be one.
+inline Status Queue::find_record(uint64_t& offset, RecordHeader& header) noexcept {
+    for (int jumps = 0; jumps < 3; ++jumps) {
+        uint64_t unit = offset / Pool::kUnitBytes;
+        if (!pool_.is_backed(unit, 1) || (offset & 15)) return Status::corrupted;
+        memcpy(&header, at(offset), sizeof header);
+        if (header.kind != RecordKind::jump) {
+            uint64_t last = (offset + record_bytes(header.size) - 1) / Pool::kUnitBytes;
+            bool sound = header.kind == RecordKind::block
+                             ? header.size == sizeof(BlockRecord)
+                             : (header.kind == RecordKind::raw || header.kind == RecordKind::body) &&
+                                   header.size <= geometry_.inline_max;
+            return sound && pool_.is_backed(last, 1) ? Status::ok : Status::corrupted;
+        }
+        uint32_t next;
+        memcpy(&next, at(offset) + sizeof header, sizeof next);
+        offset = pool_.offset_of(next);
+    }
+    return Status::corrupted;
+}
+
+// Copies an inline record, or finds its block: the record's own, or the one that a returned lease names.
+inline Status Queue::read_record(uint64_t offset, const RecordHeader& header, uint64_t sequence,
+                                 uint32_t returned_unit, Incoming& message, char* buffer) noexcept {
+    const char* payload = at(offset) + sizeof header;
+    message.sequence = sequence;
+    message.unit = Pool::kNowhere;
+    if (header.kind != RecordKind::block) {
+        message.kind = header.kind;
+        message.size = header.size;
+        memcpy(buffer, payload, header.size);
+        WEFT_FAULT(get_copied);
+        return Status::ok;
+    }
+    BlockRecord block;
+    memcpy(&block, payload, sizeof block);
+    const bool returned = returned_unit != Lease::kNoUnit;
+    if (returned) block.unit = returned_unit;
+    if (!pool_.is_backed(block.unit, 1)) return Status::corrupted;
+    Unit& entry = pool_.entry(block.unit);
+    uint64_t word = entry.word.load(std::memory_order_acquire);
+    uint64_t units = Unit::units(word);
+    if ((Unit::run(word) != Run::loaned && Unit::run(word) != Run::held) ||
+        (!returned && entry.ticket.load(std::memory_order_relaxed) != sequence) || units == 0 ||
+        !pool_.is_backed(block.unit, units) || block.total > units * Pool::kUnitBytes ||
+        block.body_size > block.total || (header.inner != 1 && header.inner != 2))
+        return Status::corrupted;
+    message.kind = RecordKind(header.inner);
+    message.unit = block.unit;
+    message.total = block.total;
+    message.body_size = block.body_size;
+    return Status::ok;
+}
+
+inline void Queue::advance_head(uint64_t offset, uint64_t sequence) noexcept {
+    // sync: release pairs with the acquire of head by producers: what lies before it may be reused.
+    state_->head.store(Mark::make(offset, sequence), std::memory_order_release);
+    WEFT_FAULT(get_committed);
+    state_->received = sequence;
+}
+
+inline Status Queue::take_locked(Incoming& message, char* buffer, bool lease) noexcept {
+    if (state_->shut.load(std::memory_order_relaxed) == 2) return Status::shut_down;
+    if (state_->returned.load(std::memory_order_acquire)) {
+        Status status = take_returned(message, buffer, lease);
+        if (status != Status::empty) return status;
+    }
+    const uint64_t head = state_->head.load(std::memory_order_relaxed);
+    if (Mark::between(head, state_->seen_tail) == 0) {
+        // sync: acquire pairs with commit's release.
+        state_->seen_tail = state_->tail.load(std::memory_order_acquire);
+        if (Mark::between(head, state_->seen_tail) == 0)
+            return has_ended() ? Status::shut_down : Status::empty;
+    }
+    uint64_t offset = Mark::offset(head);
+    const uint64_t sequence = state_->received;
+    RecordHeader header;
+    Status status = find_record(offset, header);
+    if (status == Status::ok) status = read_record(offset, header, sequence, Lease::kNoUnit, message, buffer);
+    if (status != Status::ok) return status;
+    const uint64_t bytes = message.unit == Pool::kNowhere ? message.size : message.total;
+    if (lease) {
+        status = reserve_lease(message.lease);
+        if (status != Status::ok) return status;
+        Lease& entry = leases()[message.lease];
+        entry.place = offset;
+        entry.sequence = sequence;
+        entry.deliveries = message.deliveries = 1;
+        state_->leased.fetch_add(1, std::memory_order_relaxed);
+        entry.word.store(Lease::make(LeaseState::leased, people_.self(), message.unit), std::memory_order_release);
+        WEFT_FAULT(lease_prepared);
+    } else if (message.unit != Pool::kNowhere) {
+        hold_block(message.unit);
+        WEFT_FAULT(get_block_held);
+    }
+    advance_head(offset + record_bytes(header.size), sequence + 1);
+    state_->received_bytes += bytes;
+    return Status::ok;
+}
+
+// A busy queue has nobody who waits and so looks after the dead: whoever takes does, now and then, while
+// there are leases that a death would have to give back.
+inline void Queue::look_after_leases() noexcept {
+    if (state_->leased.load(std::memory_order_relaxed)) recover(false);
+}
+
+inline Status Queue::take(Incoming& message, char* buffer, int64_t patience_ns) noexcept {
+    look_after_leases();
+    // Whoever waits comes by often: the lock of an empty queue is left alone.
+    if (!has_items() && !shut()) return Status::empty;
+    Status status = lock_consumers(patience_ns);
+    if (status != Status::ok) return status;
+    status = take_locked(message, buffer, false);
+    state_->consumers.unlock();
+    WEFT_FAULT(get_unlocked);
+    if (status == Status::ok) notify_room(1);
+    return status;
+}
+
+inline Status Queue::take_lease(Incoming& message, char* buffer, int64_t patience_ns) noexcept {
+    look_after_leases();
+    Status status = lock_consumers(patience_ns);
+    if (status != Status::ok) return status;
+    status = take_locked(message, buffer, true);
+    if (status == Status::ok) WEFT_FAULT(lease_committed);
+    state_->consumers.unlock();
+    if (status == Status::ok) notify_room(1);
+    return status;
+}
+
+// Like take, many times under one lock; each message moves the head, so that a death takes along no more
+// than what this call had taken.
+inline Status Queue::take_batch(Incoming* messages, uint32_t count, char* buffer, uint64_t buffer_size,
+                                uint32_t& done, int64_t patience_ns) noexcept {
+    look_after_leases();
+    done = 0;
+    Status status = lock_consumers(patience_ns);
+    if (status != Status::ok) return status;
+    uint64_t used = 0;
+    while (done < count && used + geometry_.inline_max <= buffer_size) {
+        Incoming& message = messages[done];
+        message = {};
+        status = take_locked(message, buffer + used, false);
+        if (status != Status::ok) break;
+        ++done;
+        if (message.unit != Pool::kNowhere || message.expired) break;
+        used += message.size;
+    }
+    state_->consumers.unlock();
+    WEFT_FAULT(get_unlocked);
+    if (done) notify_room(int(done));
+    return done ? Status::ok : status;
+}
+
+// A free entry of the lease table, with memory behind it. Consumers' lock held.
+inline Status Queue::reserve_lease(uint32_t& index) noexcept {
+    const uint32_t end = lease_count();
+    if (end != state_->lease_end) return Status::corrupted;
+    // A search is short when many entries are free; otherwise the table grows as long as it can.
+    bool found = state_->leased.load(std::memory_order_relaxed) < end / 2 && find_free_lease(end, index);
+    if (found) return Status::ok;
+    if (end < kMaxLeases) {
+        const uint64_t at = QueueGeometry::kLeasesAt + end * sizeof(Lease);
+        if (at % os::kPage != 0 || os::reserve(segment_.fd(), at, os::kPage) == 0) {
+            index = end;
+            state_->lease_end = end + 1;
+            return Status::ok;
+        }
+        return find_free_lease(end, index) ? Status::ok : Status::no_space;
+    }
+    return find_free_lease(end, index) ? Status::ok : Status::out_of_slots;
+}
+
+inline bool Queue::find_free_lease(uint32_t end, uint32_t& index) noexcept {
+    const uint32_t start = state_->lease_rover < end ? state_->lease_rover : 0;
+    for (uint32_t tries = 0; tries < end; ++tries) {
+        const uint32_t i = start + tries < end ? start + tries : start + tries - end;
+        if (Lease::state(leases()[i].word.load(std::memory_order_acquire)) != LeaseState::free) continue;
+        state_->lease_rover = i + 1;
+        index = i;
+        return true;
+    }
+    return false;
+}
+
+inline void Queue::hold_block(uint32_t unit) noexcept {
+    Unit& entry = pool_.entry(unit);
+    uint64_t units = Unit::units(entry.word.load(std::memory_order_relaxed));
+    entry.word.store(Unit::make(Run::held, people_.self(), units), std::memory_order_release);
+}
+
+// Takes the oldest message that somebody gave back, or left when it died. Consumers' lock held.
+inline Status Queue::take_returned(Incoming& message, char* buffer, bool lease) noexcept {
+    uint32_t end = lease_count();
+    Lease* oldest = nullptr;
+    for (uint32_t i = 0; i < end; ++i) {
+        Lease& entry = leases()[i];
+        if (Lease::state(entry.word.load(std::memory_order_acquire)) == LeaseState::returned &&
+            (!oldest || entry.sequence < oldest->sequence))
+            oldest = &entry;
+    }
+    if (!oldest) {
+        state_->returned.store(0, std::memory_order_release);
+        return Status::empty;
+    }
+    RecordHeader header;
+    uint64_t offset = oldest->place;
+    const uint32_t unit = Lease::unit(oldest->word.load(std::memory_order_relaxed));
+    Status status = find_record(offset, header);
+    if (status == Status::ok) status = read_record(offset, header, oldest->sequence, unit, message, buffer);
+    if (status != Status::ok) return status;
+    message.expired = geometry_.max_deliveries && oldest->deliveries >= geometry_.max_deliveries;
+    message.deliveries = oldest->deliveries + !message.expired;
+    if (message.unit != Pool::kNowhere)
+        pool_.entry(message.unit).ticket.store(oldest->sequence, std::memory_order_relaxed);
+    if (lease || message.expired) {
+        message.lease = uint32_t(oldest - leases());
+        oldest->deliveries = message.deliveries;
+        state_->leased.fetch_add(1, std::memory_order_relaxed);
+        oldest->word.store(Lease::make(LeaseState::leased, people_.self(), message.unit), std::memory_order_release);
+    } else {
+        if (message.unit != Pool::kNowhere) hold_block(message.unit);
+        oldest->word.store(0, std::memory_order_release);
+    }
+    state_->returned.fetch_sub(1, std::memory_order_relaxed);
+    if (!message.expired) state_->redelivered.fetch_add(1, std::memory_order_relaxed);
+    return Status::ok;
+}
+
+inline void Queue::acknowledge(const Incoming& message) noexcept {
+    if (message.unit != Pool::kNowhere) {
+        // While the lease stands it is the lease that counts, whatever the block says (recover_leases).
+        hold_block(message.unit);
+        WEFT_FAULT(lease_ack_block);
+    }
+    state_->leased.fetch_sub(1, std::memory_order_relaxed);
+    leases()[message.lease].word.store(0, std::memory_order_seq_cst);
+    WEFT_FAULT(lease_acked);
+    if (shut()) notify_items(INT32_MAX);  // it may have been the last: the stream has ended
+    notify_room(1);
+}
+
+inline Status Queue::give_back(const Incoming& message, uint32_t replacement, int64_t patience_ns) noexcept {
+    Status status = lock_consumers(patience_ns);
+    if (status != Status::ok) return status;
+    uint32_t unit = message.unit;
+    if (replacement != Pool::kNowhere) {
+        hold_block(message.unit);
+        unit = replacement;
+    }
+    WEFT_FAULT(lease_return);
+    leases()[message.lease].word.store(Lease::make(LeaseState::returned, 0, unit), std::memory_order_release);
+    state_->returned.fetch_add(1, std::memory_order_relaxed);
+    state_->leased.fetch_sub(1, std::memory_order_relaxed);
+    state_->consumers.unlock();
+    WEFT_FAULT(lease_returned);
+    notify_items(1);
+    return Status::ok;
+}
+
+}  // namespace weft

@@ -1,0 +1,391 @@
+// A segment: one file, mapped by all who share it, gone with the last of them.
+//
+// Creation is one step for everybody else: the file is made without a name, filled in, attached, and
+// then linked into its directory. Whoever finds the name finds a complete segment; a creator killed
+// before the link leaves nothing, one killed after it leaves a segment without attachments, which the
+// next opener reclaims.
+//
+// Attachment is a shared flock. Whoever gets it alone knows that nobody else is attached: the last one
+// out then unlinks an `attached` segment, and an opener who gets it alone has found what SIGKILL left.
+// A forked child inherits the parent's open files and with them the parent's locks; the fork handlers
+// give the child an opening of its own in their place, or the parent's death would go unseen.
+#pragma once
+
+#include <cstdlib>
+#include <mutex>
+#include <string>
+
+#include "fault.hpp"
+#include "layout.hpp"
+#include "status.hpp"
+
+namespace weft {
+
+struct SegmentSpec {
+    uint32_t kind = 0;
+    Lifetime lifetime = Lifetime::attached;
+    uint64_t file_bytes = 0;
+    uint64_t object_bytes = 0;   // reserved at creation, from kObjectAt on
+    uint64_t prepare_bytes = 0;  // what `prepare` will reserve besides
+    uint64_t geometry[kGeometryWords] = {};
+    std::string config;
+    unsigned mode = 0600;
+    int64_t group = -1;
+    // Sets up the object while nobody can see it: 0 or an errno.
+    int (*prepare)(char* base, int fd, const SegmentSpec& spec) = nullptr;
+};
+
+class Segment {
+public:
+    Segment() = default;
+    Segment(const Segment&) = delete;
+    Segment& operator=(const Segment&) = delete;
+    ~Segment() { detach(); }
+
+    // Makes the segment and gives it its name; `exists` if the name is taken.
+    Status create(const char* directory, const char* name, const SegmentSpec& spec, Failure& why);
+
+    // Attaches to what the name leads to; `missing` if nothing does, or only what the dead left.
+    Status open(const char* directory, const char* name, Failure& why);
+
+    // Gives up the attachment; the last one out removes an `attached` segment. Never fails.
+    void detach() noexcept;
+
+    // Removes the name now; those attached keep the memory. 1 done, 0 it led elsewhere or nowhere, or
+    // -errno.
+    int unlink() noexcept {
+        os::Directory directory(directory_.c_str());
+        if (directory.fd() < 0) return -errno;
+        return base_ && os::unlink_if_same(fd_, directory.fd(), name_.c_str());
+    }
+
+    bool is_linked() const noexcept {
+        os::Directory directory(directory_.c_str());
+        return base_ && os::is_linked_as(fd_, directory.fd(), name_.c_str());
+    }
+
+    bool attached() const noexcept { return base_ != nullptr; }
+    char* base() const noexcept { return base_; }
+    int fd() const noexcept { return fd_; }
+    const SegmentHeader& header() const noexcept { return header_; }
+    Participant* participants() const noexcept {
+        return reinterpret_cast<Participant*>(base_ + kParticipantsAt);
+    }
+    std::string identity() const {
+        char text[40];
+        snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(header_.id[0]),
+                 static_cast<unsigned long long>(header_.id[1]));
+        return text;
+    }
+    std::string bell_path() const { return directory_ + "/.bell-" + identity(); }
+
+    // Counts the forks this process is away from the one that started: whoever keeps something that
+    // belongs to one process compares it.
+    static uint64_t fork_count() noexcept { return forks_; }
+
+    // Whether no other participant is there now. A hint: somebody may come in the next moment.
+    bool is_alone() const noexcept { return !os::byte_is_locked(fd_, 0, kMaxSlots); }
+
+    // Why a forked child could not get an opening of its own: an errno, or 0.
+    int lost() const noexcept { return fd_ < 0 ? fork_error_ : 0; }
+
+    // The identity of the segment of that name, as in its doorbell's; empty if there is none.
+    static std::string identify(const char* directory, const char* name);
+
+    // Removes `name` if it is a segment of lifetime `attached` to which nobody is attached.
+    static bool reclaim(const char* directory, const char* name);
+
+private:
+    struct Registry {
+        std::mutex mutex;
+        Segment* first = nullptr;
+    };
+    // Its mutex is held from the opening of a file until it is listed, and while one is closed: a fork
+    // in another thread waits, so that a child never keeps an opening that its fork handler can't see.
+    static Registry& registry() noexcept;
+    void enlist() noexcept;
+    void delist() noexcept;
+    Status attach_existing(Failure& why);
+    void open_for_child() noexcept;
+    void leave_to_child() noexcept;
+    void become_child() noexcept;
+    Status fail(Status status, const char* step, Failure& why) noexcept;
+    Status check_header(uint64_t file_bytes, Failure& why) noexcept;
+    void remove_bell() const noexcept;
+    void forget() noexcept;
+
+    int fd_ = -1;
+    int child_fd_ = -1;  // between the handlers before and after a fork
+    int fork_error_ = 0;
+    char* base_ = nullptr;
+    std::string directory_, name_;
+    SegmentHeader header_{};
+    Segment* next_ = nullptr;
+    bool enlisted_ = false;
+
+    static inline uint64_t forks_ = 0;  // written by the fork handler, when there is one thread
+};
+
+// ---------------------------------------------------------------------------------------------
+
+inline Segment::Registry& Segment::registry() noexcept {
+    static Registry* shared = [] {
+        auto* made = new Registry;  // never freed: fork handlers may run until the process ends
+        os::at_fork(
+            [] {
+                registry().mutex.lock();
+                for (Segment* s = registry().first; s; s = s->next_) s->open_for_child();
+            },
+            [] {
+                for (Segment* s = registry().first; s; s = s->next_) s->leave_to_child();
+                registry().mutex.unlock();
+            },
+            [] {
+                ++forks_;
+                for (Segment* s = registry().first; s; s = s->next_) s->become_child();
+                registry().mutex.unlock();
+            });
+        return made;
+    }();
+    return *shared;
+}
+
+inline void Segment::enlist() noexcept {
+    next_ = registry().first;
+    registry().first = this;
+    enlisted_ = true;
+}
+
+inline void Segment::delist() noexcept {
+    for (Segment** at = &registry().first; *at; at = &(*at)->next_)
+        if (*at == this) {
+            *at = next_;
+            break;
+        }
+    enlisted_ = false;
+}
+
+// The child's opening is made and attached before the fork, so that at no moment the segment is without
+// it: the parent may close its handle, or die, before the child has run a single instruction. Only calls
+// that are safe between fork and exec.
+inline void Segment::open_for_child() noexcept {
+    child_fd_ = os::reopen(fd_);
+    fork_error_ = errno;
+    if (child_fd_ < 0 || os::attach_shared(child_fd_)) return;
+    fork_error_ = errno;
+    ::close(child_fd_);
+    child_fd_ = -1;
+}
+
+inline void Segment::leave_to_child() noexcept {
+    if (child_fd_ >= 0) ::close(child_fd_);
+    child_fd_ = -1;
+}
+
+inline void Segment::become_child() noexcept {
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = child_fd_;
+    child_fd_ = -1;
+}
+
+inline Status Segment::fail(Status status, const char* step, Failure& why) noexcept {
+    why.os_errno = errno;
+    why.step = step;
+    if (why.os_errno == EACCES || why.os_errno == EPERM) status = Status::refused;
+    if (why.os_errno == ENOSPC || why.os_errno == EDQUOT) status = Status::no_space;
+    forget();
+    return status;
+}
+
+inline void Segment::forget() noexcept {
+    if (enlisted_) delist();
+    if (base_) os::unmap(base_, header_.file_bytes);
+    if (fd_ >= 0) ::close(fd_);
+    base_ = nullptr;
+    fd_ = -1;
+}
+
+inline Status Segment::create(const char* directory, const char* name, const SegmentSpec& spec,
+                              Failure& why) {
+    std::lock_guard guard(registry().mutex);
+    directory_ = directory;
+    name_ = name;
+    os::Directory place(directory);
+    if (place.fd() < 0) return fail(Status::os_error, "opening the namespace's directory", why);
+    char temporary[40];
+    fd_ = os::create_unlinked(place.fd(), spec.mode, temporary, sizeof temporary);
+    if (fd_ < 0) return fail(Status::os_error, "making a file", why);
+    if (fchmod(fd_, spec.mode) != 0 ||
+        (spec.group >= 0 && fchown(fd_, uid_t(-1), gid_t(spec.group)) != 0))
+        return fail(Status::os_error, "setting mode and group", why);
+    if (ftruncate(fd_, off_t(spec.file_bytes)) != 0)
+        return fail(Status::os_error, "sizing the file", why);
+    WEFT_FAULT(segment_created);
+    const uint64_t head = kParticipantsAt + os::kPage;
+    int error = os::reserve(fd_, 0, head);
+    if (!error) error = os::reserve(fd_, kObjectAt, spec.object_bytes);
+    if (error) {
+        errno = error;
+        why.wanted = head + spec.object_bytes + spec.prepare_bytes;
+        why.available = os::free_bytes(fd_);
+        return fail(Status::os_error, "reserving memory", why);
+    }
+    header_ = {};
+    header_.file_bytes = spec.file_bytes;
+    base_ = static_cast<char*>(os::map_shared(fd_, spec.file_bytes));
+    if (!base_) return fail(Status::os_error, "mapping the file", why);
+    header_.magic = kMagic;
+    header_.layout_version = kLayoutVersion;
+    header_.header_bytes = sizeof(SegmentHeader);
+    header_.kind = spec.kind;
+    header_.lifetime = spec.lifetime;
+    if (getrandom(header_.id, sizeof header_.id, 0) != sizeof header_.id)
+        return fail(Status::os_error, "drawing an identity", why);
+    header_.created_ns = os::wall_clock_ns();
+    header_.creator_pid = os::process_id();
+    memcpy(header_.geometry, spec.geometry, sizeof header_.geometry);
+    header_.config_bytes = uint32_t(spec.config.size());
+    memcpy(header_.config, spec.config.data(), spec.config.size());
+    os::command_line(header_.creator, sizeof header_.creator);
+    header_.checksum = fnv1a(&header_, offsetof(SegmentHeader, checksum));
+    memcpy(base_, &header_, sizeof header_);
+    if (spec.prepare && (errno = spec.prepare(base_, fd_, spec)) != 0) {
+        why.wanted = head + spec.object_bytes + spec.prepare_bytes;
+        why.available = os::free_bytes(fd_);
+        return fail(Status::os_error, "reserving memory", why);
+    }
+    if (!os::attach_shared(fd_)) return fail(Status::os_error, "attaching", why);
+    enlist();
+    WEFT_FAULT(segment_filled);
+    if (os::link_file(fd_, place.fd(), temporary, name) != 0) {
+        if (errno == EEXIST) {
+            forget();
+            return Status::exists;
+        }
+        return fail(Status::os_error, "giving the file its name", why);
+    }
+    WEFT_FAULT(segment_linked);
+    return Status::ok;
+}
+
+inline Status Segment::check_header(uint64_t file_bytes, Failure& why) noexcept {
+    why.step = "reading the header";
+    if (file_bytes < kObjectAt || pread(fd_, &header_, sizeof header_, 0) != sizeof header_ ||
+        header_.magic != kMagic)
+        return Status::not_a_segment;
+    if (header_.layout_version != kLayoutVersion || header_.header_bytes != sizeof header_) {
+        why.wanted = kLayoutVersion;
+        why.available = header_.layout_version;
+        return Status::wrong_version;
+    }
+    if (header_.checksum != fnv1a(&header_, offsetof(SegmentHeader, checksum)) ||
+        header_.file_bytes != file_bytes || header_.config_bytes > kConfigBytes ||
+        uint32_t(header_.lifetime) > 1)
+        return Status::corrupted;
+    header_.creator[sizeof header_.creator - 1] = 0;
+    return Status::ok;
+}
+
+inline Status Segment::open(const char* directory, const char* name, Failure& why) {
+    std::lock_guard guard(registry().mutex);
+    directory_ = directory;
+    name_ = name;
+    Status status = Status::busy;
+    for (int tries = 0; status == Status::busy; ++tries) {
+        if (tries == 1000) {
+            errno = EBUSY;
+            return fail(Status::timed_out, "attaching (a process stopped half-way through removing it)", why);
+        }
+        if (tries > 1) usleep(1000);
+        forget();
+        status = attach_existing(why);
+    }
+    if (status != Status::ok) {
+        if (status == Status::os_error) return fail(status, why.step, why);
+        forget();
+        return status;
+    }
+    base_ = static_cast<char*>(os::map_shared(fd_, header_.file_bytes));
+    if (!base_) return fail(Status::os_error, "mapping the file", why);
+    enlist();
+    WEFT_FAULT(segment_attached);
+    return Status::ok;
+}
+
+// One try: ok, busy (look again: somebody is removing or has replaced it), or what is wrong.
+inline Status Segment::attach_existing(Failure& why) {
+    why.step = "opening the file";
+    header_ = {};
+    os::Directory place(directory_.c_str());
+    if (place.fd() < 0) return errno == ENOENT ? Status::missing : Status::os_error;
+    fd_ = os::open_file(place.fd(), name_.c_str());
+    if (fd_ < 0) {
+        if (errno == ENOENT) return Status::missing;
+        return errno == ENXIO || errno == ELOOP || errno == EISDIR ? Status::not_a_segment : Status::os_error;
+    }
+    struct stat s;
+    if (fstat(fd_, &s) != 0 || !S_ISREG(s.st_mode)) return Status::not_a_segment;
+    Status status = check_header(uint64_t(s.st_size), why);
+    if (status != Status::ok) return status;
+    // Alone means: all who were attached have gone, however they died.
+    if (os::attach_alone(fd_) && header_.lifetime == Lifetime::attached) {
+        os::unlink_if_same(fd_, place.fd(), name_.c_str());
+        remove_bell();
+        return Status::busy;
+    }
+    if (!os::attach_shared(fd_) || !os::is_linked_as(fd_, place.fd(), name_.c_str())) return Status::busy;
+    return Status::ok;
+}
+
+inline void Segment::remove_bell() const noexcept { ::unlink(bell_path().c_str()); }
+
+inline void Segment::detach() noexcept {
+    if (!base_) return;
+    std::lock_guard guard(registry().mutex);
+    // A failed try for the exclusive lock gives up the shared one as well: right, for who leaves.
+    if (fd_ >= 0 && os::attach_alone(fd_)) {
+        WEFT_FAULT(detach_last);
+        if (header_.lifetime == Lifetime::attached) {
+            os::Directory place(directory_.c_str());
+            if (place.fd() < 0) os::unlink_path_if_same(fd_, (directory_ + "/" + name_).c_str());
+            else os::unlink_if_same(fd_, place.fd(), name_.c_str());
+        }
+        remove_bell();  // nobody is there to hear it
+    }
+    forget();
+}
+
+inline bool Segment::reclaim(const char* directory, const char* name) {
+    std::lock_guard guard(registry().mutex);
+    Segment probe;
+    probe.directory_ = directory;
+    probe.name_ = name;
+    os::Directory place(directory);
+    probe.fd_ = os::open_file(place.fd(), name);
+    struct stat s;
+    Failure why;
+    bool removed = false;
+    if (probe.fd_ >= 0 && fstat(probe.fd_, &s) == 0 && S_ISREG(s.st_mode) &&
+        probe.check_header(uint64_t(s.st_size), why) == Status::ok &&
+        probe.header_.lifetime == Lifetime::attached && os::attach_alone(probe.fd_)) {
+        removed = os::unlink_if_same(probe.fd_, place.fd(), name);
+        probe.remove_bell();
+    }
+    probe.forget();
+    return removed;
+}
+
+inline std::string Segment::identify(const char* directory, const char* name) {
+    std::lock_guard guard(registry().mutex);
+    Segment probe;
+    os::Directory place(directory);
+    probe.fd_ = os::open_file(place.fd(), name);
+    struct stat s;
+    Failure why;
+    bool sound = probe.fd_ >= 0 && fstat(probe.fd_, &s) == 0 && S_ISREG(s.st_mode) &&
+                 probe.check_header(uint64_t(s.st_size), why) == Status::ok;
+    probe.forget();
+    return sound ? probe.identity() : std::string();
+}
+
+}  // namespace weft
