@@ -1,0 +1,29 @@
+# cython: language_level=3
+"""The native classes of the queue, for the parts of its module and for those that build on it."""
+
+cimport cython
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from weft._core.codec cimport Codec, Encoded
+from weft._core.native cimport CQueue, Incoming, Waiting
+
+
+@cython.final
+cdef class Attachment:
+    cdef CQueue *q
+    cdef bint open
+
+
+cdef class Queue:
+    cdef CQueue *q                 # NULL once closed
+    cdef Attachment attachment
+    cdef Codec codec
+    cdef Encoded scratch
+    cdef bint plain                # bytes travel as they are
+    cdef bint views
+    cdef int on_full               # 0 block, 1 fail, 2 drop-newest, 3 drop-oldest
+    cdef Waiting waiting
+    cdef uint64_t inline_max, max_message
+    cdef int listener
+    cdef object __weakref__
+    cdef dict __dict__

@@ -1,0 +1,608 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, binding=False
+"""The queue's hot calls. What is asked for once (names, settings, errors' words, waiting in event
+loops) stands in ``weft.queue``, which is bound in by ``set_policy``.
+
+Each call tries first with the GIL held. Only what has to wait, or to copy much, releases it.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.ref cimport PyObject
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+from libcpp.string cimport string
+
+from weft._core.codec cimport Codec, Encoded
+from weft._core.native cimport (
+    CQueue, Failure, Incoming, Lifetime, Outgoing, Owner, Participant, RecordKind, SegmentSpec, Status, Waiting,
+    close_fd, hush, identify_segment, kForever, kNowhere, list_fault_points, listen_bell, now_ns, reclaim_segment, ring_fd,
+)
+
+import sys
+
+# A C variable, since the module's names are gone when the interpreter ends.
+cdef object is_finalizing = sys.is_finalizing
+cdef object policy = None          # weft.queue: see set_policy
+
+DEF BIG_COPY = 65536               # bytes from which a copy is made without the GIL
+DEF SCRATCH = 8192                 # bytes of the largest inline record
+DEF LOCK_PATIENCE = 50_000_000     # nanoseconds to wait for a lock before looking at signals
+DEF STUCK = 1_000_000_000
+DEF BATCH = 256                    # messages per lock in put_many and get_many
+
+
+def set_policy(module):
+    """Binds in the Python side: ``configure``, ``fail``, ``leave``, ``lease``, … of ``weft.queue``."""
+    global policy
+    policy = module
+
+
+cdef inline int64_t deadline_of(object block, object timeout) except -2:
+    """The monotonic nanosecond at which to give up; 0 for at once."""
+    if block is not True and not block:
+        return 0
+    if timeout is None:
+        return kForever
+    cdef double seconds = timeout
+    if seconds != seconds or seconds < 0:
+        raise ValueError(f"timeout must be None or at least 0, not {timeout!r}")
+    if seconds == 0:
+        return 0
+    if seconds > 4e9:
+        return kForever
+    return now_ns() + <int64_t> (seconds * 1e9)
+
+
+include "queue_memory.pxi"
+include "queue_put.pxi"
+include "queue_take.pxi"
+include "queue_lease.pxi"
+
+
+cdef class Queue:
+    """Messages between any two processes: first in, first out, by name, at memory speed.
+
+    ``Queue("jobs")`` in any program is the same queue; it is made by whoever comes first. Without a name
+    it is anonymous and travels by pickling, or as ``token``. Any number of threads and processes may put
+    and get at the same time; the order of each producer's messages is kept, and each message goes to one
+    consumer. Any of them may be killed at any instruction: the others go on, nothing that had been put is
+    lost, and a lease of the dead returns to the front.
+
+    Example:
+        >>> import weft
+        >>> with weft.Queue("doctest-jobs", maxsize=10) as queue:
+        ...     queue.put({"id": 1, "tags": ("a", "b")})
+        ...     queue.get()
+        {'id': 1, 'tags': ('a', 'b')}
+
+    Args:
+        name: 1 to 200 ASCII letters, digits or ``_ . + @ : = , -``. An int here is ``maxsize``, as in the
+            standard library.
+        maxsize: Messages that may wait at most; 0 or less: bounded by ``capacity`` alone.
+        create: True: must not exist; False: must exist; None: opens or creates.
+        lifetime: ``"attached"`` (default): gone with the last process that has it open, however that ends,
+            messages included; ``"kept"``: until ``unlink()``.
+        mode: Permissions of the file behind it.
+        group: Name or id of the group it is given to.
+        namespace: A ``Namespace``, or what one is made from; None for the default.
+        capacity: Bytes of memory it may use at most (default 256 MiB), reserved in steps as it grows.
+        max_message: Bytes of one encoded message at most; by default and at most a quarter of ``capacity``.
+        codec: ``"default"``, ``"raw"``, ``"json"``, ``"msgspec"``, ``"pickle"``, or an object with ``encode``
+            and ``decode``. ``"pickle"`` runs what a message tells it to: only among programs you trust.
+        type: What the messages are, for a channel checked at opening and decoded to that type by msgspec.
+        on_full: ``"block"``, ``"fail"``, ``"drop-newest"`` or ``"drop-oldest"``, for puts by this handle.
+        wait: How this handle waits: ``"balanced"`` spins for as long as that has paid lately, then sleeps;
+            ``"latency"`` spins for 2 ms; ``"power"`` never spins.
+        views: Whether large ``bytes`` come as read-only memoryviews into shared memory.
+        max_deliveries: How often a leased message is handed out at most.
+        dead_letter: Name of the queue to which a message goes after that; without one it is dropped.
+
+    Raises:
+        MismatchError: The name exists with other settings, another codec or type, or is another kind.
+        NotFoundError: ``create=False`` and nothing has that name.
+        NameInUseError: ``create=True`` and something has it.
+        NoSpaceError: The file system is full.
+        AccessError: The directory or the queue is another user's, or lets others in.
+        CorruptedError: The file of that name is no segment, or damaged.
+    """
+
+    def __cinit__(self, *args, **kwargs):
+        self.q = NULL
+        self.listener = -1
+
+    def __init__(
+        self, name=None, maxsize=0, *, create=None, lifetime=None, mode=0o600, group=None, namespace=None,
+        capacity=None, max_message=None, codec=None, type=None, on_full="block", wait="balanced", views=False,
+        max_deliveries=None, dead_letter=None,
+    ):
+        if self.attachment is not None:
+            raise RuntimeError("a queue is opened once; make another Queue object")
+        policy.configure(
+            self, name, maxsize, create=create, lifetime=lifetime, mode=mode, group=group, namespace=namespace,
+            capacity=capacity, max_message=max_message, codec=codec, type=type, on_full=on_full, wait=wait,
+            views=views, max_deliveries=max_deliveries, dead_letter=dead_letter,
+        )
+
+    def _bind(self, Attachment attachment not None, Codec codec not None, int on_full, int waiting, bint views):
+        """Called by ``configure`` once the segment is open."""
+        self.attachment = attachment
+        self.codec = codec
+        self.scratch = Encoded()
+        self.plain = codec.name == "default" or codec.name == "raw"
+        self.on_full = on_full
+        self.waiting = <Waiting> waiting
+        self.views = views
+        self.max_message = attachment.q.geometry().max_message
+        self.inline_max = min(attachment.q.geometry().inline_max, self.max_message)
+        self.q = attachment.q
+
+    def __dealloc__(self):
+        if self.listener >= 0:
+            close_fd(self.listener)
+
+    def __del__(self):
+        # At the interpreter's end the Python side has gone already; the kernel does what is left.
+        if self.q is not NULL and policy is not None and not is_finalizing():
+            self.close()
+
+    # --- put -----------------------------------------------------------------------------------
+
+    def put(self, obj, block=True, timeout=None):
+        """Puts a message at the end of the queue.
+
+        When this returns, the message is in shared memory and visible to every consumer; no thread
+        carries it. What cannot be encoded raises here and changes nothing.
+
+        Args:
+            obj: What the queue's codec carries.
+            block: Whether to wait for room in a queue whose policy is ``on_full="block"``.
+            timeout: Seconds to wait at most; None waits for ever, 0 not at all.
+
+        Raises:
+            Full: No room in time, or at once with ``on_full="fail"``.
+            ShutDown: The queue has been shut down.
+            MessageTooLargeError: The message is larger than ``max_message``.
+            NoSpaceError: The file system cannot back what the message needs.
+            TypeError: The codec cannot carry the object.
+
+        Any thread of any process may call this at the same time. If a producer dies in the middle,
+        its message is not there and the others go on.
+        """
+        cdef CQueue *q = self.q
+        cdef Outgoing message
+        cdef Failure why
+        cdef Status status
+        if q is not NULL and self.plain and PyBytes_CheckExact(obj) and \
+                <uint64_t> PyBytes_GET_SIZE(obj) <= self.inline_max and not q.people().foreign():
+            message.kind = RecordKind.raw
+            message.data = PyBytes_AS_STRING(obj)
+            message.size = <uint32_t> PyBytes_GET_SIZE(obj)
+            message.unit = kNowhere
+            if timeout is not None:
+                deadline_of(block, timeout)
+            status = q.put(message, 0, why)
+            if status == Status.ok:
+                return
+            put_patiently(self, &message, status, &why, block, timeout)
+            return
+        put_encoded(self, obj, block, timeout)
+
+    def put_nowait(self, obj):
+        """``put(obj, block=False)``."""
+        self.put(obj, False)
+
+    def put_many(self, items, block=True, timeout=None):
+        """Puts many messages, paying once per batch for what a single ``put`` pays each time.
+
+        Their order is kept; messages of other producers may come between batches.
+
+        Args:
+            items: An iterable of messages.
+            block: As for ``put``.
+            timeout: Seconds for all of them together.
+
+        Raises:
+            Full: As for ``put``; its ``sent`` tells how many have been put.
+            ShutDown, MessageTooLargeError, NoSpaceError, TypeError: As for ``put``. Items before the one
+                that failed may have been put; the error's ``sent`` tells how many, where it has one.
+        """
+        cdef tuple all_items = tuple(items)
+        cdef Py_ssize_t at = 0, count = len(all_items)
+        if timeout is not None and block:
+            block = deadline_of(True, timeout) != 0
+        cdef int64_t deadline = deadline_of(block, timeout)
+        while at < count:
+            try:
+                at += put_batch(self, all_items, at, count)
+                if at < count:
+                    left = None if deadline == kForever else max(0.0, (deadline - now_ns()) / 1e9)
+                    self.put(all_items[at], deadline != 0, left)
+                    at += 1
+            except Exception as error:
+                policy.note_sent(error, at)
+                raise
+
+    # --- get -----------------------------------------------------------------------------------
+
+    def get(self, block=True, timeout=None):
+        """Takes the message at the front of the queue.
+
+        Args:
+            block: Whether to wait for a message.
+            timeout: Seconds to wait at most; None waits for ever, 0 not at all.
+
+        Returns:
+            What was put. Arrays and buffers of 8 KiB and more come as read-only views into shared
+            memory that keep their memory for as long as they live.
+
+        Raises:
+            Empty: Nothing came in time.
+            ShutDown: The queue has been shut down and is drained.
+            CorruptedError: The queue holds what no honest program writes.
+
+        Any thread of any process may call this at the same time; each message goes to one of them.
+        A message is gone when this has taken it: a consumer killed inside or after the call takes it
+        along. Use ``lease`` for messages that must not be lost with their consumer.
+        """
+        cdef CQueue *q = self.q
+        cdef Incoming message
+        cdef char buffer[SCRATCH]
+        cdef Status status
+        if q is NULL or q.people().foreign():
+            q = check_open(self)
+        if timeout is not None:
+            deadline_of(block, timeout)
+        status = q.take(message, buffer, 0)
+        if status != Status.ok or message.expired:
+            take_patiently(self, &message, buffer, status, block, timeout, False)
+        return decode(self, &message, buffer)
+
+    def get_nowait(self):
+        """``get(block=False)``."""
+        return self.get(False)
+
+    def get_many(self, max_messages=BATCH, block=True, timeout=None):
+        """Takes up to ``max_messages`` that are there, waiting only for the first.
+
+        Args:
+            max_messages: At least 1.
+            block: Whether to wait for a first message.
+            timeout: Seconds to wait for it at most.
+
+        Returns:
+            A list of one message or more, in order.
+
+        Raises:
+            Empty, ShutDown, CorruptedError: As for ``get``.
+        """
+        cdef Py_ssize_t wanted = max_messages, i
+        cdef CQueue *q = check_open(self)
+        cdef Attachment held = self.attachment
+        cdef Incoming messages[BATCH]
+        cdef Status status
+        cdef uint32_t done
+        cdef char *data
+        cdef Arena arena
+        cdef list result = []
+        if wanted < 1:
+            raise ValueError(f"max_messages must be at least 1, not {max_messages!r}")
+        deadline_of(block, timeout)
+        arena = Arena()
+        arena.data = <char *> PyMem_Malloc(8 * SCRATCH)
+        if arena.data is NULL:
+            raise MemoryError()
+        while len(result) < wanted:
+            done = 0
+            status = q.take_batch(messages, <uint32_t> min(BATCH, wanted - len(result)), arena.data, 8 * SCRATCH,
+                                  done, 0)
+            if status != Status.ok:
+                break
+            data = arena.data
+            for i in range(<Py_ssize_t> done):
+                if messages[i].expired:
+                    put_aside(self, &messages[i], data)
+                    break
+                result.append(decode(self, &messages[i], data))
+                data += messages[i].size
+        if not result:
+            result.append(self.get(block, timeout))
+        return result
+
+    # --- leases --------------------------------------------------------------------------------
+
+    def lease(self, timeout=None, *, block=True):
+        """Takes the message at the front on condition.
+
+        ``with queue.lease() as item:`` acknowledges on leaving the block. If the block raises, or this
+        process dies, the message returns to the front of the queue and another consumer gets it, at
+        once: the kernel tells of the death.
+
+        Args:
+            timeout: Seconds to wait at most; None waits for ever, 0 not at all.
+            block: Whether to wait.
+
+        Returns:
+            A ``Lease``: a context manager with ``item``, ``redelivered``, ``ack()`` and ``release()``.
+
+        Raises:
+            Empty, ShutDown, CorruptedError: As for ``get``.
+        """
+        cdef Incoming message
+        cdef char buffer[SCRATCH]
+        cdef CQueue *q = check_open(self)
+        cdef Status status
+        cdef Lease lease
+        cdef Block block_of = None
+        deadline_of(block, timeout)
+        status = q.take_lease(message, buffer, 0)
+        if status != Status.ok or message.expired:
+            take_patiently(self, &message, buffer, status, block, timeout, True)
+        lease = Lease.__new__(Lease)
+        lease.attachment = self.attachment
+        lease.message = message
+        lease.owner = q.people().self()
+        lease.open = True
+        try:
+            if message.unit != kNowhere:
+                block_of = make_block(self.attachment, message.unit, message.total, False)
+                lease.block = block_of
+                lease.item = decode_block(self, &message, block_of)
+            else:
+                lease.item = decode(self, &message, buffer)
+        except MemoryError:
+            lease.give_back_soon()
+            raise
+        except Exception:
+            lease.ack()               # what can't be decoded now can't be decoded later
+            raise
+        except BaseException:
+            lease.give_back_soon()
+            raise
+        return lease
+
+    def lease_many(self, max_messages=BATCH, timeout=None, *, block=True):
+        """Leases up to ``max_messages`` that are there, waiting only for the first.
+
+        Returns:
+            A ``LeaseMany``: a context manager that gives the list of items, acknowledges all on leaving
+            and gives all back if the block raises; ``leases`` holds them one by one.
+        """
+        return policy.lease_many(self, max_messages, timeout, block)
+
+    # --- loans ---------------------------------------------------------------------------------
+
+    def _loan(self, nbytes, const unsigned char[::1] head, block, timeout):
+        """Memory for a message whose encoded body is ``head`` (or raw bytes if empty) and the offset at
+        which ``nbytes`` of payload start in it."""
+        cdef uint64_t begin = 0, size = nbytes
+        cdef uint32_t unit = kNowhere
+        cdef LoanedMemory memory
+        if head.shape[0]:
+            begin = (<uint64_t> head.shape[0] + 63) // 64 * 64
+        size += begin
+        if size > self.max_message:
+            policy.too_large(self, size, self.max_message)
+        check_open(self)
+        if take_block(self, size, &unit, block, timeout) == 0:
+            policy.fail(self, <int> Status.full, None)
+        memory = LoanedMemory.__new__(LoanedMemory)
+        memory.attachment = self.attachment
+        memory.unit = unit
+        memory.owner = self.attachment.q.people().self()
+        memory.size = size
+        memory.owned = True
+        if head.shape[0]:
+            memcpy(self.attachment.q.pool().data(unit), &head[0], head.shape[0])
+        return memory, begin
+
+    def _send_loan(self, LoanedMemory memory not None, Py_ssize_t body_size, block, timeout):
+        """Commits what was written into a loan."""
+        cdef Outgoing message
+        if not is_own(memory.attachment, memory.owner):
+            policy.fail_loan(self)
+        message.kind = RecordKind.body if body_size else RecordKind.raw
+        message.unit = memory.unit
+        message.total = memory.size
+        message.body_size = body_size
+        memory.owned = False
+        return bool(put_block(self, memory.attachment, &message, block, timeout))
+
+    # --- state ---------------------------------------------------------------------------------
+
+    def qsize(self):
+        """How many messages can be taken now: exact when nobody else is at work, else a moment's."""
+        return check_open(self).depth()
+
+    def empty(self):
+        """Whether ``qsize()`` is 0."""
+        return check_open(self).depth() == 0
+
+    def full(self):
+        """Whether ``maxsize`` messages are waiting; False for a queue bounded by capacity alone."""
+        cdef CQueue *q = check_open(self)
+        return q.geometry().limit != 0 and q.depth() >= q.geometry().limit
+
+    def shutdown(self, immediate=False):
+        """Ends the stream for everybody: ``put`` raises ``ShutDown`` from now on, and so does ``get`` when
+        the queue is drained, or at once with ``immediate``. As ``queue.Queue.shutdown`` of Python 3.13."""
+        check_open(self).shut_down(bool(immediate))
+
+    def close(self):
+        """Closes this handle; other handles and processes are not concerned. Never fails; may be repeated.
+
+        Views of messages stay valid. Threads of this process that wait in this handle get ``ClosedError``.
+        The last handle of all takes an ``"attached"`` queue along; if messages are left in it, a
+        ``ResourceWarning`` says so.
+        """
+        if self.q is NULL:
+            return
+        try:
+            policy.warn_if_last(self)     # raises where warnings are errors
+        finally:
+            self.q.wake_all()
+            self.q = NULL
+            if self.listener >= 0:
+                close_fd(self.listener)
+                self.listener = -1
+            policy.closed(self)
+            self.attachment = None
+
+    @property
+    def closed(self):
+        """Whether ``close`` has been called on this handle."""
+        return self.q is NULL
+
+    @property
+    def _attachment(self):
+        return self.attachment
+
+    @property
+    def _codec(self):
+        return self.codec
+
+    def _counters(self):
+        cdef CQueue *q = check_open(self)
+        state = &q.state()
+        return {
+            "sent": state.sent, "received": state.received,
+            "sent_bytes": state.sent_bytes, "received_bytes": state.received_bytes,
+            "returned": state.returned.load(), "leased": state.leased.load(),
+            "dropped_oldest": state.dropped_oldest.load(), "dropped_newest": state.dropped_newest.load(),
+            "redelivered": state.redelivered.load(), "dead_lettered": state.dead_lettered.load(),
+            "depth": q.depth(), "reserved": q.pool().reserved_bytes(), "capacity": q.pool().capacity_bytes(),
+        }
+
+    def _participants(self):
+        """(pid, command, started_ns, waiting producers, waiting consumers) of those alive."""
+        cdef CQueue *q = check_open(self)
+        return living(q)
+
+    def _pages(self):
+        """How many pages of the pool are used for what."""
+        cdef uint64_t pages[6]
+        if not check_open(self).pool().count_pages(pages):
+            policy.fail(self, <int> Status.corrupted, None)
+        return {"free": pages[1] + pages[2], "loaned": pages[3], "held": pages[4], "ring": pages[5]}
+
+    def _recover(self):
+        """Looks for the dead now; whether there were any."""
+        cdef CQueue *q = check_open(self)
+        cdef bint found
+        cdef Attachment held = self.attachment
+        with nogil:
+            found = q.recover(True)
+        return found
+
+    def _leased(self):
+        return check_open(self).state().leased.load() != 0
+
+    def _has_items(self):
+        return bool(check_open(self).has_items() or self.q.has_ended())
+
+    def _has_room(self):
+        return bool(check_open(self).has_room() or self.q.shut())
+
+    # --- the doorbell --------------------------------------------------------------------------
+
+    def _listen(self):
+        """A new descriptor that hears the bell: the caller's to close."""
+        cdef int listener = listen_bell(bell_fd(self))
+        if listener < 0:
+            policy.fail_os(self, "listening to the doorbell")
+        return listener
+
+    def _hush(self, int listener):
+        hush(listener)
+
+    def _arm(self, bint for_room):
+        check_open(self).arm_bell(for_room)
+
+    def fileno(self):
+        """A descriptor that is readable when there may be messages: for ``select`` and event loops.
+
+        It stays readable until a ``get`` finds the queue empty. Belongs to the queue: do not read from
+        or close it. None of its users needs a thread.
+        """
+        cdef CQueue *q = check_open(self)
+        if self.listener < 0:
+            self.listener = self._listen()
+            q.arm_bell(False)
+            if q.has_items() or q.shut():
+                ring_fd(bell_fd(self))
+        return self.listener
+
+    # --- the rest is Python --------------------------------------------------------------------
+
+    @property
+    def name(self):
+        """The name it was opened by, or None."""
+        return policy.name(self)
+
+    @property
+    def token(self):
+        """A short string that opens this queue in any process: ``weft.open(token)``."""
+        return policy.token(self)
+
+    @property
+    def path(self):
+        """The file behind the queue."""
+        return policy.path(self)
+
+    def statistics(self):
+        """What the queue counts, as a frozen ``QueueStatistics``."""
+        return policy.statistics(self)
+
+    def unlink(self):
+        """Removes the name now, whatever the lifetime; those who have the queue open keep it."""
+        return policy.unlink(self)
+
+    def loan(self, nbytes, block=True, timeout=None):
+        """``with queue.loan(nbytes) as view:`` gives shared memory to write a message of bytes into, sent
+        on leaving the block without a copy and dropped if the block raises. The consumer gets ``bytes``,
+        or a view with ``views=True``. Nothing may write into the memory after the block."""
+        return policy.loan(self, nbytes, block, timeout)
+
+    def loan_array(self, shape, dtype="u1", block=True, timeout=None):
+        """``with queue.loan_array(shape, dtype) as array:`` is ``loan`` for a NumPy array, which the
+        consumer receives as a read-only array in place."""
+        return policy.loan_array(self, shape, dtype, block, timeout)
+
+    async def aput(self, obj, timeout=None):
+        """``put`` for asyncio and trio: waits without a thread; cancelled, it has put nothing."""
+        return await policy.aput(self, obj, timeout)
+
+    async def aget(self, timeout=None):
+        """``get`` for asyncio and trio: waits without a thread; cancelled, it has taken nothing."""
+        return await policy.aget(self, timeout)
+
+    def alease(self, timeout=None):
+        """``async with queue.alease() as item:`` is ``lease`` for asyncio and trio."""
+        return policy.alease(self, timeout)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return policy.next_item(self)
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        return await policy.next_item_async(self)
+
+    def __enter__(self):
+        check_open(self)
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.close()
+
+    def __reduce__(self):
+        return policy.reduce(self)
+
+    def __repr__(self):
+        return policy.describe(self)

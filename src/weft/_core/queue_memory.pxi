@@ -1,0 +1,189 @@
+# The attachment and what hangs on it: blocks, loans and a growing buffer.
+
+
+cdef object describe(const Failure &why):
+    return (why.os_errno, why.step.decode(), why.wanted, why.available)
+
+
+@cython.final
+cdef class Attachment:
+    """This process's part in a queue's segment. Lives as long as a handle or a view needs it."""
+
+    def __cinit__(self):
+        self.q = new CQueue()
+        self.open = False
+
+    def __dealloc__(self):
+        if self.q is not NULL:
+            with nogil:
+                self.q.close()
+                del self.q
+            self.q = NULL
+
+    def create(self, bytes directory, bytes name, tuple geometry, bytes config, unsigned int mode, int64_t group,
+               bint kept):
+        """Makes the segment. Returns (status, details)."""
+        cdef SegmentSpec spec
+        cdef Failure why
+        cdef Status status
+        for i in range(len(geometry)):
+            spec.geometry[i] = geometry[i]
+        spec.config = config
+        spec.mode = mode
+        spec.group = group
+        spec.lifetime = Lifetime.kept if kept else Lifetime.attached
+        cdef const char *where = directory
+        cdef const char *what = name
+        with nogil:
+            status = self.q.create(where, what, spec, why)
+        self.open = status == Status.ok
+        return <int> status, describe(why)
+
+    def attach(self, bytes directory, bytes name):
+        """Opens what is there. Returns (status, details)."""
+        cdef Failure why
+        cdef Status status
+        cdef const char *where = directory
+        cdef const char *what = name
+        with nogil:
+            status = self.q.open(where, what, why)
+        self.open = status == Status.ok
+        return <int> status, describe(why)
+
+    def header(self):
+        """What the creator wrote, as a dict."""
+        header = self.q.segment().header()
+        return {
+            "kind": header.kind,
+            "lifetime": "kept" if header.lifetime == Lifetime.kept else "attached",
+            "geometry": [header.geometry[i] for i in range(4)],
+            "config": (<bytes> header.config[:header.config_bytes]).decode("utf-8", "replace"),
+            "creator_pid": header.creator_pid,
+            "creator": header.creator.decode("utf-8", "replace"),
+            "created_ns": header.created_ns,
+        }
+
+    def identity(self):
+        """Tells this segment from all others that its name ever led to."""
+        return (<bytes> self.q.segment().identity()).decode()
+
+    def is_alone(self):
+        """Whether no other participant is there now."""
+        return bool(self.q.segment().is_alone())
+
+    def is_linked(self):
+        """Whether the name still leads here."""
+        return bool(self.q.segment().is_linked())
+
+    def unlink(self):
+        """Removes the name: 1 done, 0 it was not there, or a negative errno."""
+        return self.q.segment().unlink()
+
+
+@cython.final
+cdef class Block:
+    """A received payload: a read-only buffer in shared memory, given back when nothing refers to it."""
+
+    cdef Attachment attachment
+    cdef uint32_t unit
+    cdef Owner owner              # as whom this process holds it: a forked child holds nothing
+    cdef uint64_t size
+    cdef bint owned               # False while a lease still owns the memory
+    cdef Incoming message         # what is to be given back to the queue with the last view
+    cdef bint to_give_back
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        if flags & PyBUF_WRITABLE:
+            raise BufferError("received messages are read-only: copy what you want to change")
+        fill_view(view, self, self.attachment.q.pool().data(self.unit), self.size, True, flags)
+
+    def __releasebuffer__(self, Py_buffer *view):
+        pass                      # NumPy keeps an export only of what defines this
+
+    def __dealloc__(self):
+        if self.attachment is None or not is_own(self.attachment, self.owner):
+            return
+        if self.owned:
+            self.attachment.q.give_block(self.unit)
+        elif self.to_give_back:
+            self.attachment.q.give_back(self.message, kNowhere, now_ns() + STUCK)
+
+
+cdef bint is_own(Attachment attachment, Owner owner):
+    """Whether what was taken as ``owner`` is this process's: a forked child has its parent's objects, but
+    another identity, or none yet."""
+    return not attachment.q.people().foreign() and attachment.q.people().self() == owner
+
+
+cdef Block make_block(Attachment attachment, uint32_t unit, uint64_t size, bint owned):
+    cdef Block block = Block.__new__(Block)
+    block.attachment = attachment
+    block.owner = attachment.q.people().self()
+    block.unit = unit
+    block.size = size
+    block.owned = owned
+    return block
+
+
+@cython.final
+cdef class LoanedMemory:
+    """Memory of the pool to write a message into, before it is sent."""
+
+    cdef Attachment attachment
+    cdef uint32_t unit
+    cdef Owner owner
+    cdef uint64_t size
+    cdef bint owned
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        fill_view(view, self, self.attachment.q.pool().data(self.unit), self.size, False, flags)
+
+    def __releasebuffer__(self, Py_buffer *view):
+        pass
+
+    def __dealloc__(self):
+        if self.owned and is_own(self.attachment, self.owner):
+            self.attachment.q.give_block(self.unit)
+
+
+cdef int fill_view(Py_buffer *view, object owner, char *data, uint64_t size, bint readonly, int flags) except -1:
+    view.obj = owner
+    view.buf = data
+    view.len = <Py_ssize_t> size
+    view.itemsize = 1
+    view.readonly = readonly
+    view.ndim = 1
+    view.format = <char *> "B" if flags & PyBUF_FORMAT else NULL
+    view.shape = &view.len if flags & PyBUF_ND else NULL
+    view.strides = &view.itemsize if (flags & PyBUF_STRIDES) == PyBUF_STRIDES else NULL
+    view.suboffsets = NULL
+    view.internal = NULL
+    return 0
+
+
+@cython.final
+cdef class Arena:
+    """Bytes behind one another, in memory that grows."""
+
+    cdef char *data
+    cdef Py_ssize_t used, size
+
+    def __dealloc__(self):
+        PyMem_Free(self.data)
+
+    cdef Py_ssize_t append(self, const char *data, Py_ssize_t count) except -1:
+        cdef Py_ssize_t at = self.used
+        cdef char *grown
+        if at + count > self.size:
+            size = max(4096, 2 * self.size, at + count)
+            grown = <char *> PyMem_Malloc(size)
+            if grown is NULL:
+                raise MemoryError()
+            if at:
+                memcpy(grown, self.data, at)
+            PyMem_Free(self.data)
+            self.data = grown
+            self.size = size
+        memcpy(self.data + at, data, count)
+        self.used = at + count
+        return at

@@ -1,0 +1,109 @@
+# The long way of a get: what has to wait, be decoded, or be put aside.
+
+
+cdef object decode(Queue self, Incoming *message, const char *data):
+    if message.unit != kNowhere:
+        return decode_block(self, message, make_block(self.attachment, message.unit, message.total, True))
+    if message.kind == RecordKind.raw and self.plain:
+        return PyBytes_FromStringAndSize(data, message.size)
+    return self.codec.decode(data, message.size, message.size, None, self.views)
+
+
+cdef object decode_block(Queue self, Incoming *message, Block block):
+    cdef const char *data = block.attachment.q.pool().data(message.unit)
+    cdef object copy
+    cdef char *target
+    if message.kind == RecordKind.raw and self.plain:
+        if self.views:
+            return memoryview(block)
+        copy = PyBytes_FromStringAndSize(NULL, message.total)
+        target = PyBytes_AS_STRING(copy)
+        if message.total >= BIG_COPY:
+            with nogil:
+                memcpy(target, data, message.total)
+        else:
+            memcpy(target, data, message.total)
+        return copy
+    return self.codec.decode(data, message.body_size, message.total, block, self.views)
+
+
+cdef int take_patiently(Queue self, Incoming *message, char *buffer, Status status, object block, object timeout,
+                        bint lease) except -1:
+    """Goes on with a take that brought nothing at once."""
+    cdef int64_t deadline = deadline_of(block, timeout), stuck_since = 0
+    cdef Attachment held = self.attachment
+    cdef CQueue *q = check_open(self)
+    while True:
+        if status == Status.ok:
+            if not message.expired:
+                return 0
+            put_aside(self, message, buffer)
+        elif status == Status.empty:
+            if self.listener >= 0:
+                # Quiet until the next ring; what came before the bell was armed is seen below.
+                hush(self.listener)
+                q.arm_bell(False)
+                if q.has_items():
+                    ring_fd(bell_fd(self))
+            if deadline == 0 or (deadline != kForever and now_ns() >= deadline):
+                if not q.has_items() and not (q.state().leased.load() and q.recover(False)):
+                    policy.fail(self, <int> Status.empty, None)
+            elif not q.glance_items(self.waiting):
+                with nogil:
+                    status = q.wait_items(deadline, self.waiting)
+                PyErr_CheckSignals()      # also what came while it spun, or just before it slept
+        elif status == Status.interrupted:
+            PyErr_CheckSignals()
+        elif status == Status.busy or status == Status.timed_out:
+            if is_stuck(deadline, &stuck_since):
+                policy.fail(self, <int> Status.empty, None)
+        else:
+            policy.fail(self, <int> status, None)
+        q = check_open(self)
+        message.clear()
+        if lease:
+            status = q.take_lease(message[0], buffer, 0)
+        else:
+            status = q.take(message[0], buffer, 0)
+        if status == Status.busy:
+            with nogil:
+                if lease:
+                    status = q.take_lease(message[0], buffer, now_ns() + LOCK_PATIENCE)
+                else:
+                    status = q.take(message[0], buffer, now_ns() + LOCK_PATIENCE)
+
+
+cdef int put_aside(Queue self, Incoming *message, const char *data) except -1:
+    """An expired message goes to the dead-letter queue, or is dropped where there is none."""
+    cdef CQueue *q = self.attachment.q
+    cdef Queue other = policy.dead_letter_queue(self)
+    cdef bint moved = False
+    cdef Outgoing copy
+    cdef Failure why
+    cdef uint32_t unit = kNowhere
+    try:
+        if other is not None:
+            copy.kind = message.kind
+            copy.unit = kNowhere
+            copy.data = data
+            copy.size = message.size
+            if message.unit != kNowhere:
+                copy.total = message.total
+                copy.body_size = message.body_size
+                if take_block(other, message.total, &unit, False, None) == 0:
+                    return 0
+                memcpy(other.attachment.q.pool().data(unit), q.pool().data(message.unit), message.total)
+                copy.unit = unit
+                moved = put_block(other, other.attachment, &copy, False, None)
+            else:
+                moved = put_patiently(other, &copy, check_open(other).put(copy, 0, why), &why, False, None)
+        moved = True
+    finally:
+        if moved:
+            q.acknowledge(message[0])
+            if message.unit != kNowhere:
+                q.give_block(message.unit)
+            q.count_dead_lettered()
+        else:
+            q.give_back(message[0], kNowhere, now_ns() + 1_000_000_000)
+    return 0
