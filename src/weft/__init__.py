@@ -1,0 +1,69 @@
+"""weft: every way two Python processes can talk, by name, at memory speed, sound when one is killed.
+
+Layers, from the top; each uses only what stands below it:
+
+    queue                                  primitives: one module, one concept
+    namespace  codecs  errors  statistics  shared ground
+    _core                                  hot calls (Cython)
+    native/                                segment, ring, pool, locks, waiting (C++)
+"""
+
+from __future__ import annotations
+
+import sys as _sys
+
+if not _sys.platform.startswith("linux"):
+    raise ImportError(f"weft runs on Linux only so far, not on {_sys.platform}: see 'Where it runs' in its README")
+
+from weft.errors import (
+    AccessError,
+    ClosedError,
+    CorruptedError,
+    Empty,
+    Full,
+    MessageTooLargeError,
+    MismatchError,
+    NameInUseError,
+    NoSpaceError,
+    NotFoundError,
+    OwnerDied,
+    PeerDied,
+    RemoteError,
+    ShutDown,
+    SystemLimitError,
+    WeftError,
+    WorkerDied,
+)
+from weft.namespace import Namespace
+from weft.queue import Lease, Queue
+from weft.queue import open_token as open
+from weft.statistics import Participant, QueueStatistics
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AccessError",
+    "ClosedError",
+    "CorruptedError",
+    "Empty",
+    "Full",
+    "Lease",
+    "MessageTooLargeError",
+    "MismatchError",
+    "NameInUseError",
+    "Namespace",
+    "NoSpaceError",
+    "NotFoundError",
+    "OwnerDied",
+    "Participant",
+    "PeerDied",
+    "Queue",
+    "QueueStatistics",
+    "RemoteError",
+    "ShutDown",
+    "SystemLimitError",
+    "WeftError",
+    "WorkerDied",
+    "__version__",
+    "open",
+]

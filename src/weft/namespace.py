@@ -1,0 +1,253 @@
+"""Namespaces: where names live, and who may come in.
+
+A namespace is a directory that belongs to one user; each object is one file in it. The default stands
+on the memory file system, ``/dev/shm/weft-UID/default``; ``WEFT_NAMESPACE`` names another, by name or by
+path. Nothing here trusts a directory because of where it is: owner and mode are checked at each opening.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weft import errors
+from weft._core import queue as _native
+
+if TYPE_CHECKING:
+    from weft._core.queue import Queue
+
+__all__ = ["Namespace"]
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@:=,-]*\Z")
+MAX_NAME = 200
+# What objects without a name are called; kept for them.
+ANONYMOUS = "anon-"
+_OWN_NAME = re.compile(r"anon-[0-9a-f]{16}\Z")
+_MEMORY = Path("/dev/shm")  # noqa: S108 - each directory in it is checked before use
+
+
+def check_name(name: object, what: str = "name") -> str:
+    """Returns ``name`` if it can be one, else raises with what is wrong and what to do."""
+    if not isinstance(name, str):
+        raise TypeError(f"{what} must be a str, not {type(name).__name__}")
+    hint = "use 1 to 200 ASCII letters, digits or any of _ . + @ : = , - and begin with a letter, digit or _"
+    if not name:
+        raise ValueError(f"{what} must not be empty: {hint}")
+    if len(name) > MAX_NAME:
+        raise ValueError(f"{what} has {len(name)} characters, {MAX_NAME} are allowed: {hint}")
+    if not is_name(name):
+        raise ValueError(f"{what} {name!r} has characters that a name can't have: {hint}")
+    return name
+
+
+def is_name(name: object) -> bool:
+    """Whether ``check_name`` would let it pass."""
+    if not isinstance(name, str) or len(name) > MAX_NAME or ".." in name:
+        return False
+    return bool((_OWN_NAME if name.startswith(ANONYMOUS) else _NAME).match(name))
+
+
+class Namespace:
+    """A place in which names are looked up, kept apart from all others.
+
+    Args:
+        name: A name within the user's own directory on the memory file system, an absolute path to a
+            directory, or None for the default (``WEFT_NAMESPACE``, else ``"default"``).
+        mode: The directory's permissions. ``0o700`` keeps everybody else out; ``0o770`` with ``group``
+            lets a group in, whose members say the same.
+        group: Name or id of the group that a directory made here is given to.
+
+    Raises:
+        ValueError: The name can't be one.
+        AccessError: The directory is another user's, or more open than ``mode``.
+    """
+
+    def __init__(
+        self, name: str | os.PathLike[str] | None = None, *, mode: int = 0o700, group: str | int | None = None
+    ) -> None:
+        if name is None:
+            name = os.environ.get("WEFT_NAMESPACE") or "default"
+        text = os.fspath(name)
+        if "://" in text:
+            raise ValueError(f"{text!r}: namespaces beyond this machine are not supported by this version")
+        if "\0" in text:
+            raise ValueError("a namespace can't have a NUL character in its name")
+        self.mode = check_mode(mode)
+        self.group = group_id(group)
+        self.path = Path(text) if text.startswith("/") else self._own_base() / check_name(text, "namespace")
+        self._name = text
+
+    def __repr__(self) -> str:
+        return f"weft.Namespace({self._name!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Namespace) and self.path == other.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (str(self.path), self.mode, self.group))
+
+    def _own_base(self) -> Path:
+        if not _MEMORY.is_dir():
+            raise errors.NotFoundError(
+                f"there is no {_MEMORY} here: set WEFT_NAMESPACE to the absolute path of a directory, "
+                "best one on a memory file system"
+            )
+        return _MEMORY / f"weft-{os.geteuid()}"
+
+    def ensure(self, make: bool = True) -> str:
+        """Makes the directory if need be, checks who may enter it, and returns its path.
+
+        Args:
+            make: Whether a missing directory is made; else it is an error.
+
+        Raises:
+            NotFoundError: It is missing and not to be made, or can't be for want of the one above it.
+            AccessError: It is another user's, or more open than ``mode``, or can't be made.
+        """
+        try:
+            if self.path.parent == _MEMORY / f"weft-{os.geteuid()}":
+                _make_directory(self.path.parent, 0o700, None, make)
+                self._check(self.path.parent, 0o700)
+            _make_directory(self.path, self.mode, self.group, make)
+            self._check(self.path, self.mode)
+        except PermissionError as error:
+            if isinstance(error, errors.WeftError):
+                raise
+            raise errors.AccessError(
+                f"{self.path} can't be made or entered: {error.strerror}; "
+                "choose a directory of your own with WEFT_NAMESPACE"
+            ) from error
+        except OSError as error:
+            if error.errno == 28:
+                raise errors.NoSpaceError(
+                    f"{self.path} can't be made: its file system is full", place=str(self.path)
+                ) from error
+            raise
+        return str(self.path)
+
+    def _check(self, path: Path, mode: int) -> None:
+        found = os.lstat(path)
+        if not stat.S_ISDIR(found.st_mode):
+            raise errors.AccessError(f"{path} is not a directory: remove it, or choose another with WEFT_NAMESPACE")
+        open_to_others = stat.S_IMODE(found.st_mode) & 0o077
+        if found.st_uid != os.geteuid() and not (mode & 0o070 and found.st_mode & 0o020):
+            raise errors.AccessError(
+                f"{path} belongs to user {found.st_uid}, not to you ({os.geteuid()}): whoever owns it can read "
+                "and change what you share; choose a directory of your own with WEFT_NAMESPACE"
+            )
+        if open_to_others & ~mode:
+            raise errors.AccessError(
+                f"{path} has mode {stat.S_IMODE(found.st_mode):#o}, which lets others in: "
+                f"chmod {mode:#o} it, or say so with Namespace(..., mode={stat.S_IMODE(found.st_mode):#o})"
+            )
+
+    def names(self) -> list[str]:
+        """The names of all objects in it, sorted; those without a name of their own are left out."""
+        try:
+            entries = os.listdir(self.path)
+        except FileNotFoundError:
+            return []
+        return sorted(n for n in entries if not n.startswith((".", ANONYMOUS)))
+
+    def clean(self) -> list[str]:
+        """Removes what dead processes left: ``"attached"`` objects that nobody has open.
+
+        Safe at any time: what somebody uses stays. ``"kept"`` objects stay until ``unlink()``.
+
+        Returns:
+            The names that were removed.
+        """
+        removed = []
+        try:
+            entries = os.listdir(self.path)
+        except FileNotFoundError:
+            return []
+        for entry in entries:
+            if not entry.startswith(".") and self.reclaim(entry):
+                removed.append(entry)
+        self._clean_hidden()
+        return sorted(removed)
+
+    def reclaim(self, name: str) -> bool:
+        """Removes the object if the dead left it; whether it did."""
+        return bool(_native.reclaim(os.fsencode(self.path), os.fsencode(name)))
+
+    def sweep(self, count: int = 16) -> None:
+        """Looks at a few entries and removes what the dead left, so that nameless leftovers never pile up."""
+        try:
+            entries = os.listdir(self.path)
+        except OSError:  # no descriptor left: what is to be made will say so
+            return
+        for entry in random.sample(entries, min(count, len(entries))):
+            if entry.startswith(ANONYMOUS):
+                self.reclaim(entry)
+
+    def _clean_hidden(self) -> None:
+        """Removes doorbells whose segment has gone: their last users were killed."""
+        living = {
+            _native.segment_id(os.fsencode(self.path), os.fsencode(e))
+            for e in os.listdir(self.path)
+            if not e.startswith(".")
+        }
+        for entry in os.listdir(self.path):
+            if entry.startswith(".bell-") and entry.removeprefix(".bell-") not in living:
+                (self.path / entry).unlink(missing_ok=True)
+
+    def Queue(self, name: Any = None, maxsize: int = 0, **options: Any) -> Queue:  # noqa: N802 - the class's name
+        """``weft.Queue`` in this namespace."""
+        return _native.Queue(name, maxsize, namespace=self, **options)
+
+
+def _rebuild(path: str, mode: int, group: int | None) -> Namespace:
+    return Namespace(path, mode=mode, group=group)
+
+
+def _make_directory(path: Path, mode: int, group: int | None, make: bool) -> None:
+    if not make:
+        if not os.path.lexists(path):
+            raise errors.NotFoundError(f"there is no namespace {path}: nothing has been made in it")
+        return
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        raise errors.NotFoundError(f"{path.parent} does not exist: make it, or choose another namespace") from None
+    if group is not None:
+        os.chown(path, -1, group)
+    if mode != 0o700:
+        os.chmod(path, mode)
+
+
+def check_mode(mode: object) -> int:
+    """Returns ``mode`` if it is a sensible permission, else raises."""
+    if not isinstance(mode, int) or isinstance(mode, bool):
+        raise TypeError(f"mode must be an int like 0o600, not {type(mode).__name__}")
+    if mode & ~0o777 or not mode & 0o600 == 0o600:
+        raise ValueError(f"mode {mode:#o} is not one: give at least read and write to the owner, like 0o600")
+    return mode
+
+
+def group_id(group: str | int | None) -> int | None:
+    """The id of a group given by name or id."""
+    if group is None:
+        return None
+    if isinstance(group, int) and not isinstance(group, bool):
+        if not 0 <= group < (1 << 32) - 1:
+            raise ValueError(f"group {group} can't be one: ids are from 0 to {(1 << 32) - 2}")
+        return group
+    if not isinstance(group, str):
+        raise TypeError(f"group must be a name or an id, not {type(group).__name__}")
+    import grp
+
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise ValueError(f"there is no group {group!r} on this system") from None

@@ -1,0 +1,61 @@
+"""What objects count, as frozen data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Participant", "QueueStatistics"]
+
+
+@dataclass(frozen=True)
+class Participant:
+    """A process that takes part in an object. For display: nothing is decided by a pid.
+
+    Attributes:
+        pid: Process id, as its own pid namespace has it.
+        command: Its command line, cut to fit.
+        started: When it opened the object, in seconds since the epoch.
+        thread: The thread's name, where one is known.
+    """
+
+    pid: int
+    command: str
+    started: float
+    thread: str | None = None
+
+
+@dataclass(frozen=True)
+class QueueStatistics:
+    """A queue's counters at one moment.
+
+    At rest ``sent == received + dropped + depth + leased``. Totals count since the queue was made.
+
+    Attributes:
+        sent: Messages that producers put, those dropped as the newest included.
+        received: Messages that consumers took for good: by ``get``, or by a lease that was acknowledged.
+        dropped: Messages lost to ``on_full="drop-oldest"`` or ``"drop-newest"``.
+        redelivered: How often a message was handed out again.
+        dead_lettered: Messages put aside after ``max_deliveries``; counted in ``received`` too.
+        depth: Messages that can be taken now.
+        leased: Messages handed out by leases, not acknowledged yet.
+        depth_bytes: Bytes of the messages not yet taken; may be off by one message after a death.
+        capacity: Bytes that the queue may use at most.
+        reserved: Bytes of it that have been reserved so far.
+        waiting_producers: Threads asleep until there is room.
+        waiting_consumers: Threads asleep until there is a message.
+        attached: Participants: handles of living processes.
+    """
+
+    sent: int
+    received: int
+    dropped: int
+    redelivered: int
+    dead_lettered: int
+    depth: int
+    leased: int
+    depth_bytes: int
+    capacity: int
+    reserved: int
+    waiting_producers: int
+    waiting_consumers: int
+    attached: int
