@@ -1,0 +1,82 @@
+"""Starting victims, and reading what they had finished when they died."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import weft
+
+VICTIM = Path(__file__).with_name("victim.py")
+
+
+class Victim:
+    """A running victim; ``journal`` holds its lines once it has died."""
+
+    def __init__(self, *arguments: object, fault: str = "") -> None:
+        environment = dict(os.environ, WEFT_FAULT=fault)
+        self.process = subprocess.Popen(
+            [sys.executable, str(VICTIM), *map(str, arguments)], stdout=subprocess.PIPE, env=environment, text=True
+        )
+        self.journal: list[str] = []
+
+    def __enter__(self) -> "Victim":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.stdout.close()
+        self.process.wait()
+
+    def wait_ready(self) -> None:
+        assert self.process.stdout.readline() == "ready\n"
+
+    def wait_dead(self) -> int:
+        """Waits until it has died; its exit status."""
+        self.journal += self.process.stdout.read().splitlines()
+        return self.process.wait()
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+
+    def numbers(self, mark: str) -> list[int]:
+        return [int(line[1:]) for line in self.journal if line[:1] == mark]
+
+
+def number_of(data: bytes) -> int:
+    return int(bytes(data).split(b":", 1)[0])
+
+
+def drain(queue: weft.Queue) -> list[int]:
+    """Takes all that is there, what the dead held included."""
+    queue._recover()
+    taken = []
+    while True:
+        try:
+            taken.append(number_of(queue.get_nowait()))
+        except weft.Empty:
+            return taken
+
+
+def assert_whole(queue: weft.Queue) -> None:
+    """The queue works, owes nothing and has all its memory."""
+    queue._recover()
+    state = queue.statistics()
+    assert (state.depth, state.leased) == (0, 0)
+    for size in (1, 5_000, 9_000, 60_000):
+        for _ in range(20):
+            queue.put(bytes(size))
+            assert len(queue.get(timeout=5)) == size
+    with queue.lease(timeout=0) if queue.put(b"x") else queue.lease(timeout=5) as item:
+        assert item == b"x"
+    largest = queue._geometry[2]
+    queue.put(bytes(largest), timeout=5)
+    assert len(queue.get(timeout=5)) == largest
+    pages = queue._pages()
+    assert (pages["loaned"], pages["held"]) == (0, 0)
+
+
+def duplicates(numbers: list[int]) -> list[int]:
+    return [number for number, count in Counter(numbers).items() if count > 1]

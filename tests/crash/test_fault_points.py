@@ -1,0 +1,202 @@
+"""Processes killed at each point at which shared state is half changed."""
+
+import os
+
+import pytest
+
+import weft
+from weft.testing import fault_points
+
+from .programs import Victim, assert_whole, drain, duplicates, number_of
+
+pytestmark = pytest.mark.skipif(not fault_points(), reason="needs the test build: make test")
+
+CAPACITY = 1 << 20
+PRODUCING = [
+    "lock_taken",
+    "pool_grown",
+    "pool_merging",
+    "pool_split",
+    "pool_taken",
+    "put_block_written",
+    "put_extent_linked",
+    "put_record_written",
+    "put_committed",
+    "put_unlocked",
+]
+CONSUMING = ["lock_taken", "get_block_held", "get_copied", "get_committed", "get_unlocked"]
+LEASING = [
+    "lock_taken",
+    "lease_prepared",
+    "lease_committed",
+    "lease_ack_block",
+    "lease_acked",
+    "lease_return",
+    "lease_returned",
+    "get_copied",
+    "get_committed",
+]
+CREATING = [
+    "segment_created",
+    "segment_filled",
+    "segment_linked",
+    "slot_locked",
+    "slot_filled",
+    "detach_last",
+]
+ATTACHING = ["segment_attached", "slot_locked", "slot_filled"]
+RECOVERING = ["recover_lease", "recover_block", "recover_done", "lock_takeover"]
+
+
+def test_every_point_is_covered():
+    covered = {*PRODUCING, *CONSUMING, *LEASING, *CREATING, *ATTACHING, *RECOVERING}
+    assert set(fault_points()) == covered
+
+
+def pass_of(point, turn):
+    # The n-th pass: early ones, and later ones in another phase of sizes and extents. Growth ends soon.
+    return (1, 2, 3)[turn] if point in ("pool_grown", "put_extent_linked") else (1, 6, 23)[turn]
+
+
+@pytest.mark.parametrize("turn", [0, 1, 2])
+@pytest.mark.parametrize("point", PRODUCING)
+def test_producer_killed(point, turn):
+    with weft.Queue("q", capacity=CAPACITY) as queue:
+        queue.put(b"0:before")
+        taken = [number_of(queue.get())]
+        with Victim("produce", "q", 1, fault=f"{point}:{pass_of(point, turn)}:k") as victim:
+            victim.wait_ready()
+            if point == "pool_grown":
+                victim.wait_dead()  # it grows as long as nobody takes anything
+            while victim.process.poll() is None or queue.qsize():
+                try:
+                    taken.append(number_of(queue.get(timeout=0.05)))
+                except weft.Empty:
+                    if victim.process.poll() is not None:
+                        break
+            assert victim.wait_dead() == -9
+            taken += drain(queue)
+            finished, begun = victim.numbers("="), victim.numbers("+")
+        assert not duplicates(taken)
+        assert taken == sorted(taken)
+        # All that was put is there; of what was about to be put, at most the last.
+        assert set(finished) <= set(taken)
+        assert set(taken) <= {0, *begun}
+        assert_whole(queue)
+
+
+@pytest.mark.parametrize("turn", [0, 1, 2])
+@pytest.mark.parametrize("point", CONSUMING)
+@pytest.mark.parametrize("role", ["consume", "consume_many"])
+def test_consumer_killed(role, point, turn):
+    numbers = range(120)
+    with weft.Queue("q", capacity=CAPACITY * 8) as queue:
+        for number in numbers:
+            queue.put(b"%d:" % number + bytes((0, 100, 9000)[number % 3]))
+        with Victim(role, "q", fault=f"{point}:{pass_of(point, turn)}:k") as victim:
+            assert victim.wait_dead() == -9
+            theirs = victim.numbers("-")
+        mine = drain(queue)
+        assert not duplicates(theirs + mine)
+        assert mine == sorted(mine)
+        lost = set(numbers) - set(theirs) - set(mine)
+        # What the fatal call had taken went with the consumer: one message of get, three of get_many.
+        assert len(lost) <= (1 if role == "consume" else 3)
+        assert_whole(queue)
+
+
+@pytest.mark.parametrize("turn", [0, 1, 2])
+@pytest.mark.parametrize("point", LEASING)
+def test_lease_holder_killed(point, turn):
+    numbers = range(120)
+    with weft.Queue("q", capacity=CAPACITY * 8) as queue:
+        for number in numbers:
+            queue.put(b"%d:" % number + bytes((0, 100, 9000)[number % 3]))
+        with Victim("lease", "q", fault=f"{point}:{pass_of(point, turn)}:k") as victim:
+            assert victim.wait_dead() == -9
+            acknowledged, begun = victim.numbers("*"), victim.numbers("~")
+        mine = drain(queue)
+        assert not duplicates(mine)
+        # Each is either acknowledged or comes back; the acknowledgement it died in may have counted.
+        assert not set(acknowledged) & set(mine)
+        missing = set(numbers) - set(mine)
+        assert set(acknowledged) <= missing <= set(begun)
+        assert_whole(queue)
+
+
+@pytest.mark.parametrize("turn", [0, 1])
+@pytest.mark.parametrize("point", CREATING)
+def test_creator_killed(point, turn):
+    with Victim("create", "-", fault=f"{point}:{(1, 5)[turn]}:k") as victim:
+        assert victim.wait_dead() == -9
+    for name in ("made-0", "made-1", "made-2"):
+        with weft.Queue(name) as queue:
+            assert queue.statistics().sent == 0
+            assert_whole(queue)
+    weft.Namespace().clean()
+    assert os.listdir(weft.Namespace().path) == []
+
+
+@pytest.mark.parametrize("point", ATTACHING)
+def test_opener_killed(point):
+    with weft.Queue("q", capacity=CAPACITY) as queue:
+        queue.put(b"1:")
+        with Victim("consume", "q", fault=f"{point}:1:k") as victim:
+            assert victim.wait_dead() == -9
+        assert queue.statistics().attached == 1
+        assert number_of(queue.get_nowait()) == 1
+        assert_whole(queue)
+
+
+@pytest.mark.parametrize("first_death", ["lease_prepared", "lease_committed", "get_block_held", "put_record_written"])
+@pytest.mark.parametrize("point", RECOVERING)
+def test_recoverer_killed(point, first_death):
+    """Who sees to a death may die of it as well."""
+    role = {"l": "lease", "g": "consume", "p": "produce"}[first_death[0]]
+    with weft.Queue("q", capacity=CAPACITY * 8) as queue:
+        for number in range(100, 140):
+            queue.put(b"%d:" % number + bytes((0, 9000)[number % 2]))
+        with Victim(role, "q", 200, fault=f"{first_death}:2:k") as victim:
+            assert victim.wait_dead() == -9
+            gone = set(victim.numbers("-"))
+        # Opening recovers when the slot was the dead one's; otherwise the first wait does.
+        with Victim("lease", "q", fault=f"{point}:1:k,lease_acked:30:k") as second:
+            assert second.wait_dead() == -9
+            begun = set(second.numbers("~")) | (gone if role == "consume" else set(victim.numbers("~")))
+        mine = drain(queue)
+        assert not duplicates(mine)
+        missing = set(range(100, 140)) - set(mine)
+        assert len(missing - begun) <= (1 if role == "consume" else 0)
+        assert_whole(queue)
+
+
+def test_stopped_owner_keeps_its_lock():
+    """Nobody takes a lock from a process that is merely stopped, and nothing is lost when it goes on."""
+    with (
+        weft.Queue("q", capacity=CAPACITY) as queue,
+        Victim("produce", "q", 1, fault="put_record_written:3:s") as victim,
+    ):
+        for number in (1, 2):
+            assert number_of(queue.get(timeout=30)) == number
+        os.waitid(os.P_PID, victim.process.pid, os.WSTOPPED | os.WNOWAIT)
+        with pytest.raises(weft.Full):
+            queue.put(b"900:mine", timeout=0.3)  # it holds the producers' lock, and lives
+        assert queue.empty()
+        victim.process.send_signal(18)  # SIGCONT
+        assert number_of(queue.get(timeout=30)) == 3
+        victim.kill()
+        victim.wait_dead()
+        drain(queue)
+        assert_whole(queue)
+
+
+def test_zombie_is_dead():
+    """A killed holder whose parent has not reaped it has no leases any more."""
+    with weft.Queue("q", capacity=CAPACITY) as queue:
+        queue.put(b"5:")
+        with Victim("lease", "q", fault="lease_committed:1:k") as victim:
+            os.waitid(os.P_PID, victim.process.pid, os.WEXITED | os.WNOWAIT)
+            held = queue.lease(timeout=30)
+            assert (number_of(held.item), held.redelivered) == (5, 1)
+            held.ack()
+        assert_whole(queue)
