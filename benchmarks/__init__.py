@@ -1,0 +1,1 @@
+"""Measures weft beside its peers: ``python -m benchmarks``, see README.md."""
