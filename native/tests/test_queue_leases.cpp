@@ -220,7 +220,7 @@ PROCESS_TEST(a_lease_on_what_a_dead_getter_had_marked_keeps_its_block) {
     for (uint64_t id = 2; put(queue, id, 20'000) == Status::ok; ++id) {
     }
     taken.check(queue);
-    CHECK(give_back(queue, taken) == Status::ok && get(queue, taken) == Status::ok && taken.id == 1);
+    CHECK(taken.id == 1 && give_back(queue, taken) == Status::ok && get(queue, taken) == Status::ok && taken.id == 1);
     while (get(queue, taken) == Status::ok) {
     }
     check_nothing_is_left(queue);

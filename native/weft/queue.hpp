@@ -137,6 +137,7 @@ private:
                        Incoming& message, char* buffer) noexcept;
     void look_after_leases() noexcept;
     void hold_block(uint32_t unit) noexcept;
+    void unhold_block(uint32_t unit) noexcept;
     void count_returned() noexcept;
     Status take_locked(Incoming& message, char* buffer, bool lease) noexcept;
     Status take_returned(Incoming& message, char* buffer, bool lease) noexcept;

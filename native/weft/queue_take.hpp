@@ -131,6 +131,7 @@ inline Status Queue::take_locked(Incoming& message, char* buffer, bool lease) no
     if (lease) {
         status = reserve_lease(message.lease);
         if (status != Status::ok) return status;
+        if (message.unit != Pool::kNowhere) unhold_block(message.unit);
         Lease& entry = leases()[message.lease];
         entry.place = offset;
         entry.sequence = sequence;
@@ -238,6 +239,15 @@ inline void Queue::hold_block(uint32_t unit) noexcept {
     entry.word.store(Unit::make(Run::held, people_.self(), units), std::memory_order_release);
 }
 
+// A getter that died before it had taken the block has left its mark on it; what a lease stands for is
+// the message's, lest recovery take it for the dead getter's. Consumers' lock held.
+inline void Queue::unhold_block(uint32_t unit) noexcept {
+    Unit& entry = pool_.entry(unit);
+    uint64_t word = entry.word.load(std::memory_order_relaxed);
+    if (Unit::run(word) == Run::held)
+        entry.word.store(Unit::make(Run::loaned, 0, Unit::units(word)), std::memory_order_release);
+}
+
 // Takes the oldest message that somebody gave back, or left when it died. Consumers' lock held.
 inline Status Queue::take_returned(Incoming& message, char* buffer, bool lease) noexcept {
     uint32_t end = lease_count();
@@ -263,6 +273,7 @@ inline Status Queue::take_returned(Incoming& message, char* buffer, bool lease) 
     if (message.unit != Pool::kNowhere)
         pool_.entry(message.unit).ticket.store(oldest->sequence, std::memory_order_relaxed);
     if (lease || message.expired) {
+        if (message.unit != Pool::kNowhere) unhold_block(message.unit);
         message.lease = uint32_t(oldest - leases());
         oldest->deliveries = message.deliveries;
         state_->leased.fetch_add(1, std::memory_order_relaxed);
