@@ -75,7 +75,8 @@ struct Lease {
     // is valid once `head` has passed `sequence`; after that the owner writes it, or recovery when the
     // owner is dead; a returned one whoever holds the consumers' lock.
     std::atomic<uint64_t> word;
-    uint64_t place;        // the record, in bytes from the first page
+    std::atomic<uint64_t> place;  // the record, in bytes from the first page. A producer that looks whether an
+                                  // extent is spent may see the next lease's: that one stands elsewhere
     uint64_t sequence;
     uint32_t deliveries;   // how often it was handed out
     uint32_t reserved;

@@ -60,9 +60,9 @@ inline bool Queue::is_extent_spent(uint32_t unit, uint64_t word) noexcept {
     uint32_t used = lease_count();
     for (uint32_t i = 0; i < used; ++i) {
         const Lease& lease = leases()[i];
-        if (Lease::state(lease.word.load(std::memory_order_acquire)) != LeaseState::free &&
-            lease.place >= begin && lease.place < end)
-            return false;
+        if (Lease::state(lease.word.load(std::memory_order_acquire)) == LeaseState::free) continue;
+        const uint64_t place = lease.place.load(std::memory_order_relaxed);
+        if (place >= begin && place < end) return false;
     }
     return true;
 }

@@ -133,7 +133,7 @@ inline Status Queue::take_locked(Incoming& message, char* buffer, bool lease) no
         if (status != Status::ok) return status;
         if (message.unit != Pool::kNowhere) unhold_block(message.unit);
         Lease& entry = leases()[message.lease];
-        entry.place = offset;
+        entry.place.store(offset, std::memory_order_relaxed);
         entry.sequence = sequence;
         entry.deliveries = message.deliveries = 1;
         state_->leased.fetch_add(1, std::memory_order_relaxed);
@@ -263,7 +263,7 @@ inline Status Queue::take_returned(Incoming& message, char* buffer, bool lease) 
         return Status::empty;
     }
     RecordHeader header;
-    uint64_t offset = oldest->place;
+    uint64_t offset = oldest->place.load(std::memory_order_relaxed);
     const uint32_t unit = Lease::unit(oldest->word.load(std::memory_order_relaxed));
     Status status = find_record(offset, header);
     if (status == Status::ok) status = read_record(offset, header, oldest->sequence, unit, message, buffer);
