@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing.connection import Connection
 from time import perf_counter
 from typing import Any
 
-from .loads import Load, page_sum
+from .loads import Load, joined, page_sum
 from .peers.base import Channel, Get, Put
 from .processes import FORK, meet, partner
 
@@ -70,50 +71,49 @@ def _produce(channel: Channel, load: Load, seconds: float, there: Connection) ->
 
 
 def _consume(get: Get, batch: int, load: Load) -> tuple[int, float]:
-    count, key = len(load.lap), load.key
-    lap_weight = sum(load.weights)
-    final_weight = lap_weight - load.weights[-1] + load.last_weight
-    laps, last = 0, -1
+    count = len(load.lap)
+    take = _taker(get, batch, load)
+    right, final = load.check(load.lap), load.check([*load.lap[:-1], load.last])
+    laps, ended = 0, False
     start = perf_counter()
-    while last != load.last_weight:
-        if key is None:
-            total, last = _take_arrays(get, count)
-        elif batch:
-            total, last = _take_batches(get, count, key, batch)
-        else:
-            total, last = _take_singly(get, count, key)
+    while not ended:
+        found = take(count)
         laps += 1
-        if total != (final_weight if last == load.last_weight else lap_weight):
+        ended = found == final
+        if not ended and found != right:
             raise ValueError(f"messages of lap {laps} were lost, doubled or changed")
     return laps, perf_counter() - start
 
 
-def _take_singly(get: Get, count: int, key: int | str) -> tuple[int, int]:
-    total = 0
-    message: Any = None
-    for _ in range(count):
-        message = get()
-        total += message[key]
-    return total, message[key]
+def _taker(get: Get, batch: int, load: Load) -> Callable[[int], Any]:
+    """Makes what takes a lap of so many messages and returns what to check of it."""
+    if batch:
+        return lambda count: load.check(_take_batches(get, batch, count))
+    if load.check is joined:
+        return lambda count: joined([get() for _ in range(count)])
+    return partial(_weigh_each, get, load)
 
 
-def _take_batches(get: Get, count: int, key: int | str, batch: int) -> tuple[int, int]:
-    total = 0
-    message: Any = None
-    while count:
+def _take_batches(get: Get, batch: int, count: int) -> list[Any]:
+    lap: list[Any] = []
+    while len(lap) < count:
         # Asking for no more than the lap still has keeps laps apart.
-        messages = get(min(batch, count))
-        count -= len(messages)
-        for message in messages:
-            total += message[key]
-    return total, message[key]
+        lap += get(min(batch, count - len(lap)))
+    return lap
 
 
-def _take_arrays(get: Get, count: int) -> tuple[int, int]:
+def _weigh_each(get: Get, load: Load, count: int) -> tuple[int, int]:
+    """Large ones and objects are let go one by one, as in most programs, and not kept for a lap."""
     total = weight = 0
-    for _ in range(count):
-        weight = page_sum(get())
-        total += weight
+    if load.kind == "array":
+        for _ in range(count):
+            weight = page_sum(get())
+            total += weight
+    else:
+        key = load.key
+        for _ in range(count):
+            weight = get()[key]
+            total += weight
     return total, weight
 
 

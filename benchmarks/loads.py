@@ -6,10 +6,10 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from operator import eq
+from operator import eq, itemgetter
 from typing import Any
 
-_PAGE = 4096
+PAGE = 4096
 _LAST = 255
 _FRAME = (1080, 1920, 3)
 _FRAMES = 4
@@ -32,10 +32,10 @@ class Load:
         proof: Distinct messages, put before the clock starts.
         expected: What must arrive for `proof`.
         same: Whether an arrived message is in full the expected one.
-        key: The subscript at which an arrived message carries its weight, a number: some 40 ns to
-            look up and add. Of arrays, None: their weight is `page_sum`.
-        weights: The weights of `lap`.
-        last_weight: The weight of `last`, which no message of `lap` has.
+        key: The subscript at which an arrived message carries its weight, a number that only a
+            whole message has. Of arrays, None: their weight is `page_sum`.
+        weight: The weight of what is put.
+        check: What to compare of a lap: `joined`, or the sum of weights and the last one.
     """
 
     kind: str
@@ -46,14 +46,23 @@ class Load:
     proof: list[Any]
     expected: list[Any]
     same: Callable[[Any, Any], bool]
-    key: int | str | None
-    weights: list[int]
-    last_weight: int
+    key: Any
+    weight: Callable[[Any], int]
+    check: Callable[[list[Any]], Any]
+
+
+def joined(messages: list[bytes]) -> bytes:
+    """All bytes of a lap, in order: the whole content of small messages for less than 10 ns each."""
+    return b"".join(messages)
+
+
+def _weigher(weight: Callable[[Any], int]) -> Callable[[list[Any]], tuple[int, int]]:
+    return lambda messages: (sum(map(weight, messages)), weight(messages[-1]))
 
 
 def page_sum(array: Any) -> int:
     """Adds up one byte of every page of an array."""
-    return int(array.reshape(-1)[::_PAGE].sum())
+    return int(array.reshape(-1)[::PAGE].sum())
 
 
 def byte_strings(size: int, lap: int) -> Load:
@@ -70,8 +79,8 @@ def byte_strings(size: int, lap: int) -> Load:
         expected=messages,
         same=lambda message, expected: bytes(message) == expected,
         key=size - 1,
-        weights=[message[-1] for message in messages],
-        last_weight=_LAST,
+        weight=itemgetter(size - 1),
+        check=joined if size <= PAGE else _weigher(itemgetter(size - 1)),
     )
 
 
@@ -92,8 +101,8 @@ def objects(lap: int) -> Load:
         expected=messages,
         same=eq,
         key="id",
-        weights=[message["id"] for message in messages],
-        last_weight=last["id"],
+        weight=itemgetter("id"),
+        check=_weigher(itemgetter("id")),
     )
 
 
@@ -107,7 +116,7 @@ def frames(*, in_place: bool = False) -> Load:
     import numpy  # byte and object workloads do without
 
     def touch(array: Any, value: int) -> None:
-        array.reshape(-1)[::_PAGE] = value
+        array.reshape(-1)[::PAGE] = value
 
     def fill(array: Any, frame: Any) -> None:
         array[...] = frame
@@ -116,6 +125,10 @@ def frames(*, in_place: bool = False) -> Load:
     pictures = [source.integers(0, _LAST, _FRAME, numpy.uint8) for _ in range(_FRAMES)]
     last = numpy.full(_FRAME, _LAST, numpy.uint8)
     size, pages = last.size, page_sum(last) // _LAST
+
+    def weight(put: Any) -> int:
+        return int(put.keywords["value"]) * pages if in_place else page_sum(put)
+
     return Load(
         kind="array",
         size=size,
@@ -126,6 +139,6 @@ def frames(*, in_place: bool = False) -> Load:
         expected=pictures,
         same=lambda message, expected: numpy.array_equal(message.reshape(_FRAME), expected),
         key=None,
-        weights=[i * pages if in_place else page_sum(p) for i, p in enumerate(pictures)],
-        last_weight=_LAST * pages,
+        weight=weight,
+        check=_weigher(weight),
     )

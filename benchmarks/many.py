@@ -8,7 +8,7 @@ from mmap import mmap
 from time import perf_counter, sleep
 
 from .flow import chunks, put_all
-from .loads import Load
+from .loads import Load, joined
 from .peers.base import Channel
 from .processes import partner, stop
 
@@ -82,7 +82,7 @@ def run(channel: Channel, load: Load, seconds: float, producers: int, consumers:
     board.words[0] = _STOPPED
     _wait(lambda: all(p[_REACHED] == _STOPPED for p in putting), "the producers", patience)
     laps = sum(line[_COUNT] for line in putting)
-    put = laps * len(load.lap), laps * sum(load.weights)
+    put = laps * len(load.lap), laps * sum(map(load.weight, load.lap))
     _wait(lambda: (sum(taken(_COUNT)), sum(taken(_SUM))) == put, "everything put to arrive", patience)
     board.words[0] = _DONE
     for process in givers:
@@ -131,16 +131,14 @@ def _consume(
         count, total = len(messages), sum(message[key] for message in messages)
         line[_COUNT], line[_SUM] = count, total
         while True:
-            if batch:
-                messages = get(batch)
-                count += len(messages)
-                for message in messages:
-                    total += message[key]
-            else:
-                stride = _STRIDE if words[0] < _EXACT else 1
-                for _ in range(stride):
-                    total += get()[key]
-                count += stride
+            stride = _STRIDE if words[0] < _EXACT else 1
+            messages = get(batch) if batch else [get() for _ in range(stride)]
+            # Messages of one size: their weights stand as far apart in what they are joined to.
+            arrived = joined(messages)
+            if len(arrived) != len(messages) * load.size:
+                raise ValueError("a message was cut or grew")
+            count += len(messages)
+            total += sum(arrived[key :: load.size])
             # Shown after the count it belongs to, so that nobody takes an old count for exact.
             line[_COUNT], line[_SUM] = count, total
             if words[0] >= _EXACT:

@@ -36,7 +36,7 @@ def run(there: Channel, back: Channel, load: Load, seconds: float, cores: int) -
                     raise ValueError("a message was changed before the clock started")
             samples = _trips(put, get, load, seconds)
             put(load.last)
-            if get()[load.key] != load.last_weight:
+            if not load.same(get(), load.last):
                 raise ValueError("the last message was changed")
             meet(here)
     echo.join()
@@ -49,7 +49,7 @@ def run(there: Channel, back: Channel, load: Load, seconds: float, cores: int) -
 
 def _trips(put: Put, get: Get, load: Load, seconds: float) -> list[int]:
     samples: list[int] = []
-    key, lap_weight, ticks = load.key, sum(load.weights), perf_counter_ns
+    key, lap_weight, ticks = load.key, sum(map(load.weight, load.lap)), perf_counter_ns
     end = perf_counter() + seconds
     while perf_counter() < end:
         total = 0
@@ -67,7 +67,7 @@ def _trips(put: Put, get: Get, load: Load, seconds: float) -> list[int]:
 
 def _echo(there: Channel, back: Channel, load: Load, cores: int, other: Connection) -> None:
     pin(cores, 1)
-    key, last = load.key, load.last_weight
+    key, last = load.key, load.weight(load.last)
     with back.sender() as put:
         meet(other)
         with there.receiver() as get:
