@@ -40,7 +40,9 @@ TEST(generations_wrap_around) {
     CHECK(owner_generation(last) == 0xffff && a.people.is_alive(last));
     b.people.leave();
     Owner next = c.opened().people.self();
-    CHECK(owner_generation(next) == 0 && a.people.is_alive(next) && !a.people.is_alive(last));
+    CHECK(owner_generation(next) == 1 && a.people.is_alive(next) && !a.people.is_alive(last));
+    c.people.leave();
+    CHECK(a.people.at(1).word.load() == 1);  // 0 would say that the slot was never used
 }
 
 TEST(more_than_a_page_of_participants) {
@@ -60,6 +62,45 @@ TEST(more_than_a_page_of_participants) {
     CHECK(!first.people.lives(150) && first.people.lives(151));
     Member late;
     CHECK(owner_slot(late.opened().people.self()) == 150);
+}
+
+TEST(a_page_is_reached_though_the_slot_before_it_was_never_filled_in) {
+    Member first, late;
+    first.created();
+    std::vector<std::unique_ptr<Member>> members;
+    for (uint32_t i = 1; i < 63; ++i) (members.emplace_back(std::make_unique<Member>()))->opened();
+    // Somebody stands between taking the last slot of the page and filling it in.
+    Segment midway;
+    CHECK(open(midway) == Status::ok && os::lock_byte(midway.fd(), 63));
+    Owner next = late.opened().people.self();
+    CHECK(owner_slot(next) == 64 && first.people.reserved_slots() == 128);
+    CHECK(first.people.is_alive(next) && first.people.lives(64) && !first.people.lives(63));
+    midway.detach();
+    CHECK(first.people.is_alive(next) && dead_of(first.people).empty());
+    Member heir;
+    Owner after = heir.opened().people.self();
+    CHECK(owner_slot(after) == 63 && first.people.is_alive(after) && !heir.people.inherited());
+}
+
+PROCESS_TEST(beyond_the_first_page_the_dead_ones_slots_are_taken_last) {
+    auto& ready = shared<Rendezvous>();
+    Member here;
+    here.created();
+    std::vector<std::unique_ptr<Member>> members;
+    for (uint32_t i = 1; i < 64; ++i) (members.emplace_back(std::make_unique<Member>()))->opened();
+    Child child([&] {
+        Member member;
+        CHECK(owner_slot(member.opened().people.self()) == 64);
+        ready.meet(2);
+        pause();
+    });
+    ready.meet(2);
+    child.kill();
+    Member late;
+    CHECK(owner_slot(late.opened().people.self()) == 65 && !late.people.inherited());
+    for (Owner owner : dead_of(here.people)) here.people.bury(owner);
+    Member heir;
+    CHECK(owner_slot(heir.opened().people.self()) == 64 && !heir.people.inherited());
 }
 
 TEST(a_full_table_turns_away_until_a_slot_is_free) {

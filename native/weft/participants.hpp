@@ -19,20 +19,15 @@ public:
             why = {error, "opening again after a fork", 0, 0};
             return Status::os_error;
         }
-        for (uint32_t slot = 0; slot < kMaxSlots; ++slot) {
-            if (!os::lock_byte(segment.fd(), slot)) continue;
-            WEFT_FAULT(slot_locked);
-            // The next slot's page too: see reserved_slots.
-            uint64_t first = page_of(slot), end = page_of(slot + 1) + os::kPage;
-            if (int error = os::reserve(segment.fd(), first, end - first)) {
-                os::unlock_byte(segment.fd(), slot);
-                why = {error, "reserving a participant's slot", os::kPage, os::free_bytes(segment.fd())};
-                return error == ENOSPC ? Status::no_space : Status::os_error;
-            }
-            fill(slot);
-            WEFT_FAULT(slot_filled);
-            return Status::ok;
-        }
+        // A lock costs a system call that looks at the locks of all others. So slots whose word says that
+        // somebody has them are left alone at first, but for the first page's: as long as participants are
+        // few, whoever comes after a death inherits and sees to it at once.
+        uint32_t sure = reserved_slots();
+        for (uint32_t slot = 0; slot < sure; ++slot)
+            if (slot < kPerPage || !(at(slot).word.load(std::memory_order_relaxed) & kInUse))
+                if (os::lock_byte(segment.fd(), slot)) return claim(slot, why);
+        for (uint32_t slot = kPerPage; slot < kMaxSlots; ++slot)
+            if (os::lock_byte(segment.fd(), slot)) return claim(slot, why);
         return Status::out_of_slots;
     }
 
@@ -96,10 +91,10 @@ public:
         return (word & kInUse) && is_alive(make_owner(slot, word & kGeneration));
     }
 
-    // Slots are claimed lowest first, and whoever claims the last one of a page has reserved the next
-    // page before: so a page may be touched once the slot before it has ever been used.
+    // Whoever claims the last slot of a page has reserved the next page before, and whoever claims a slot
+    // has seen to it that the last slots of all pages before are marked: so a page may be touched once
+    // the word before it is not 0, as it stays from then on, and no slot in use is beyond.
     uint32_t reserved_slots() const noexcept {
-        constexpr uint32_t kPerPage = os::kPage / sizeof(Participant);
         uint32_t end = kPerPage;
         while (end < kMaxSlots && at(end - 1).word.load(std::memory_order_relaxed) != 0) end += kPerPage;
         return end;
@@ -108,11 +103,33 @@ public:
 private:
     static constexpr uint32_t kGeneration = 0xffff;
     static constexpr uint32_t kInUse = 1u << 16;
+    static constexpr uint32_t kPerPage = os::kPage / sizeof(Participant);
+
+    // The slot's byte is locked.
+    Status claim(uint32_t slot, Failure& why) noexcept {
+        WEFT_FAULT(slot_locked);
+        // All pages up to the next slot's: see reserved_slots. Those before are there as a rule.
+        const uint64_t end = page_of(slot + 1) + os::kPage;
+        if (int error = os::reserve(segment_->fd(), kParticipantsAt, end - kParticipantsAt)) {
+            os::unlock_byte(segment_->fd(), slot);
+            why = {error, "reserving a participant's slot", os::kPage, os::free_bytes(segment_->fd())};
+            return error == ENOSPC ? Status::no_space : Status::os_error;
+        }
+        // Who has a page's last slot may have got no further than its lock, and may die there. Generation
+        // 1 then passes unused; the store in fill may come before or after.
+        for (uint32_t last = kPerPage - 1; last < slot; last += kPerPage) {
+            uint32_t never = 0;
+            at(last).word.compare_exchange_strong(never, 1);
+        }
+        fill(slot);
+        WEFT_FAULT(slot_filled);
+        return Status::ok;
+    }
 
     void fill(uint32_t slot) noexcept {
         Participant& place = at(slot);
         uint32_t before = place.word.load(std::memory_order_relaxed);
-        uint32_t generation = (before + 1) & kGeneration;
+        uint32_t generation = (before & kGeneration) % kGeneration + 1;  // 0: the slot was never used
         inherited_ = before & kInUse;
         place.pid = os::process_id();
         place.started_ns = os::wall_clock_ns();
