@@ -26,7 +26,8 @@ inline void create(Queue& queue, const Shape& shape = {}, const char* name = "q"
     CHECK(queue.create(directory, name, spec, why) == Status::ok);
     QueueState& state = queue.state();
     state.sent = state.received = shape.start;
-    state.seen_head = state.seen_tail = Mark::make(0, shape.start);
+    state.seen_head = Mark::make(0, shape.start);
+    state.seen_tail = Mark::make(0, shape.start);
     state.tail = state.head = Mark::make(0, shape.start);
 }
 inline void open(Queue& queue, const char* name = "q") {

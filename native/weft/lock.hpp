@@ -21,6 +21,15 @@ inline void relax_cpu() noexcept {
 #endif
 }
 
+// Asks for the line at `place` to write to, long enough before. Never faults.
+inline void prepare_write(const void* place) noexcept {
+#if defined(__x86_64__)
+    asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(place)));
+#else
+    __builtin_prefetch(place, 1);
+#endif
+}
+
 // Orders what was stored before an atomic read-modify-write with what is loaded after it. On x86-64
 // that operation is a full fence already.
 inline void fence_after_rmw() noexcept {

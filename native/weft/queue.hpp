@@ -81,6 +81,7 @@ public:
     bool glance_items(Waiting mode) noexcept;
     Status wait_room(uint32_t& announced, int64_t deadline_ns, Waiting mode) noexcept;
     bool has_items() const noexcept;
+    bool has_seen_items() const noexcept;
     // Shut down and drained: nothing there, and nobody else holds a lease that could come back. A lease
     // of this participant's own does not count, lest a consumer wait for itself.
     bool has_ended() noexcept;
@@ -288,6 +289,12 @@ inline bool Queue::has_items() const noexcept {
     return state_->tail.load(std::memory_order_acquire) >> Mark::kPositionBits !=
                state_->head.load(std::memory_order_relaxed) >> Mark::kPositionBits ||
            state_->returned.load(std::memory_order_relaxed) != 0;
+}
+
+// What consumers have seen already and not taken yet.
+inline bool Queue::has_seen_items() const noexcept {
+    return Mark::count(state_->seen_tail.load(std::memory_order_relaxed)) !=
+           Mark::count(state_->head.load(std::memory_order_relaxed));
 }
 
 inline bool Queue::has_ended() noexcept {

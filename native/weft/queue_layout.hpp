@@ -116,7 +116,7 @@ struct QueueState {
     uint32_t lease_end;     // leases from here on have never been used
     uint64_t received;      // messages ever taken from the ring; follows head's count
     uint64_t received_bytes;
-    uint64_t seen_tail;     // tail as last read by a consumer
+    std::atomic<uint64_t> seen_tail;  // tail as last read by a consumer; to the others a hint
     uint32_t lease_rover;
 
     // Stored by the holder of the consumers' lock, read by all. sync: release pairs with the producers'

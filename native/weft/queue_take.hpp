@@ -30,7 +30,7 @@ inline uint32_t Queue::lease_count() noexcept {
 inline void Queue::repair_consumers() noexcept {
     uint64_t head = state_->head.load(std::memory_order_acquire);
     state_->received = Mark::sequence(state_->received, head);
-    state_->seen_tail = state_->tail.load(std::memory_order_acquire);
+    state_->seen_tail.store(state_->tail.load(std::memory_order_acquire), std::memory_order_relaxed);
     uint32_t used = lease_count();
     for (uint32_t i = 0; i < used; ++i) {
         uint64_t word = leases()[i].word.load(std::memory_order_acquire);
@@ -115,13 +115,17 @@ inline Status Queue::take_locked(Incoming& message, char* buffer, bool lease) no
         if (status != Status::empty) return status;
     }
     const uint64_t head = state_->head.load(std::memory_order_relaxed);
-    if (Mark::between(head, state_->seen_tail) == 0) {
+    if (Mark::between(head, state_->seen_tail.load(std::memory_order_relaxed)) == 0) {
         // sync: acquire pairs with commit's release.
-        state_->seen_tail = state_->tail.load(std::memory_order_acquire);
-        if (Mark::between(head, state_->seen_tail) == 0)
-            return has_ended() ? Status::shut_down : Status::empty;
+        const uint64_t tail = state_->tail.load(std::memory_order_acquire);
+        state_->seen_tail.store(tail, std::memory_order_relaxed);
+        if (Mark::between(head, tail) == 0) return has_ended() ? Status::shut_down : Status::empty;
     }
     uint64_t offset = Mark::offset(head);
+    if (Mark::between(head, state_->seen_tail.load(std::memory_order_relaxed)) > 8) {
+        __builtin_prefetch(at(offset) + 384);
+        __builtin_prefetch(at(offset) + 448);
+    }
     const uint64_t sequence = state_->received;
     RecordHeader header;
     Status status = find_record(offset, header);
@@ -156,8 +160,9 @@ inline void Queue::look_after_leases() noexcept {
 
 inline Status Queue::take(Incoming& message, char* buffer, int64_t patience_ns) noexcept {
     look_after_leases();
-    // Whoever waits comes by often: the lock of an empty queue is left alone.
-    if (!has_items() && !shut()) return Status::empty;
+    // Whoever waits comes by often: the lock of an empty queue is left alone. What a consumer has seen
+    // is asked first, since the producers' line is theirs as long as nobody reads it.
+    if (!has_seen_items() && !has_items() && !shut()) return Status::empty;
     Status status = lock_consumers(patience_ns);
     if (status != Status::ok) return status;
     status = take_locked(message, buffer, false);
