@@ -1,4 +1,4 @@
-"""Tests of the arithmetic: ``python -m pytest benchmarks``."""
+"""Tests of the arithmetic; part of the default suite."""
 
 # ruff: noqa: D103, the names of tests say what they show
 
