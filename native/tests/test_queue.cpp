@@ -124,36 +124,44 @@ TEST(batches_keep_order_and_stop_where_room_ends) {
             put_next += done;
             CHECK(queue.depth() == put_next - take_next && queue.depth() <= 100);
 
-            Incoming taken[64];
             count = uint32_t(1 + random.below(64));
-            status = queue.take_batch(taken, count, buffer.data(), buffer.size(), done, in_ms(1000));
-            CHECK(status == (done ? Status::ok : Status::empty));
-            uint64_t at = 0;
+            status = queue.take_batch(buffer.data(), buffer.size(), count, done, in_ms(1000));
+            CHECK(status == (done ? Status::ok : Status::empty) && done <= count);
+            const char* at = buffer.data();
             for (uint32_t i = 0; i < done; ++i, ++take_next) {
-                CHECK(is_filled(buffer.data() + at, take_next, taken[i].size));
-                CHECK(taken[i].sequence == start + take_next - 1);
-                at += taken[i].size;
+                Batched taken(at);
+                CHECK(taken.kind == RecordKind::raw && is_filled(taken.data, take_next, taken.size));
+                at = taken.next();
+                CHECK(at <= buffer.data() + buffer.size());
             }
         }
         CHECK(put_next > 5000);
     }
 }
 
-TEST(a_block_ends_a_batch) {
+TEST(a_batch_ends_before_what_is_not_inline) {
     Queue queue;
     create(queue);
     for (uint64_t i = 1; i <= 5; ++i) CHECK(put(queue, i, i == 3 ? 20'000 : 50) == Status::ok);
     std::vector<char> buffer(64 * 1024);
-    Incoming taken[8];
     uint32_t done = 0;
-    CHECK(queue.take_batch(taken, 8, buffer.data(), buffer.size(), done, in_ms(1000)) == Status::ok && done == 3);
-    CHECK(taken[2].total == 20'000 && is_filled(queue.pool().data(taken[2].unit), 3, 20'000));
-    queue.give_block(taken[2].unit);
-    CHECK(queue.take_batch(taken, 8, buffer.data(), buffer.size(), done, in_ms(1000)) == Status::ok && done == 2);
-    CHECK(is_filled(buffer.data(), 4, 50) && is_filled(buffer.data() + 50, 5, 50));
-    // A buffer without space for the largest message takes nothing.
-    CHECK(put(queue, 6, 8) == Status::ok);
-    CHECK(queue.take_batch(taken, 8, buffer.data(), 8191, done, in_ms(1000)) == Status::ok && done == 0);
+    auto batch = [&](uint64_t size) {
+        return queue.take_batch(buffer.data(), size, 8, done, in_ms(1000));
+    };
+    CHECK(batch(buffer.size()) == Status::ok && done == 2);
+    CHECK(batch(buffer.size()) == Status::ok && done == 0 && queue.depth() == 3);
+    Taken taken;
+    CHECK(get(queue, taken) == Status::ok && taken.id == 3);
+    CHECK(batch(buffer.size()) == Status::ok && done == 2);
+    Batched first(buffer.data()), second(first.next());
+    CHECK(is_filled(first.data, 4, first.size) && is_filled(second.data, 5, second.size) && second.size == 50);
+    CHECK(batch(buffer.size()) == Status::empty && done == 0);
+    // A message for which the buffer has no space stays.
+    CHECK(put(queue, 6, 50) == Status::ok);
+    CHECK(batch(63) == Status::ok && done == 0 && batch(64) == Status::ok && done == 1);
+    // What was given back is for `take`.
+    CHECK(put(queue, 7, 50) == Status::ok && lease(queue, taken) == Status::ok && give_back(queue, taken) == Status::ok);
+    CHECK(batch(buffer.size()) == Status::ok && done == 0 && get(queue, taken) == Status::ok && taken.id == 7);
 }
 
 TEST(a_block_given_up_leaves_no_trace) {

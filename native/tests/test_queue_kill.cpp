@@ -98,23 +98,21 @@ private:
         return status == Status::ok;
     }
     void get_some() {
-        Taken taken;
-        Incoming messages[4];
         uint32_t done = 0;
-        const uint64_t most = queue_.geometry().inline_max;
-        std::vector<char> buffer(4 * most);
+        std::vector<char> buffer(4 * (queue_.geometry().inline_max + 16));
         ledger_.getting[number_] = 4;
-        queue_.take_batch(messages, 4, buffer.data(), buffer.size(), done, in_ms(kLockPatience));
-        uint64_t at = 0;
+        queue_.take_batch(buffer.data(), buffer.size(), 4, done, in_ms(kLockPatience));
+        const char* at = buffer.data();
         for (uint32_t i = 0; i < done; ++i) {
-            taken.message = messages[i];
-            taken.buffer.assign(buffer.begin() + long(at), buffer.begin() + long(at + messages[i].size));
-            at += messages[i].size;
-            taken.check(queue_);
-            ledger_.consume(taken.id);
+            Batched taken(at);
+            uint64_t id;
+            CHECK(taken.size >= sizeof id);
+            memcpy(&id, taken.data, sizeof id);
+            CHECK(is_filled(taken.data, id, taken.size));
+            ledger_.consume(id);
+            at = taken.next();
         }
         ledger_.getting[number_] = 0;
-        if (done) taken.free(queue_);
     }
     void lease_one() {
         Taken taken;

@@ -34,6 +34,21 @@ struct Incoming {
     bool expired = false;               // leased to be put aside: it has been delivered too often
 };
 
+// The message at `at` in what take_batch copied.
+struct Batched {
+    RecordKind kind;
+    uint32_t size;
+    const char* data;
+    Batched() noexcept = default;
+    explicit Batched(const char* at) noexcept : data(at + sizeof(RecordHeader)) {
+        RecordHeader header;
+        memcpy(&header, at, sizeof header);
+        kind = header.kind;
+        size = header.size;
+    }
+    const char* next() const noexcept { return data - sizeof(RecordHeader) + record_bytes(size); }
+};
+
 enum class Waiting { latency, balanced, power };
 
 class Queue {
@@ -65,9 +80,9 @@ public:
 
     // --- consumers (queue_take.hpp)
     Status take(Incoming& message, char* buffer, int64_t patience_ns) noexcept;
-    // Copies up to `count` inline messages behind one another; a block ends the batch.
-    Status take_batch(Incoming* messages, uint32_t count, char* buffer, uint64_t buffer_size,
-                      uint32_t& done, int64_t patience_ns) noexcept;
+    // Copies up to `count` inline messages behind one another, as they stand in the ring: see Batched.
+    // `done` is 0 with `ok` if the next message is not inline or has been given back: `take` takes it.
+    Status take_batch(char* buffer, uint64_t size, uint32_t count, uint32_t& done, int64_t patience_ns) noexcept;
     Status take_lease(Incoming& message, char* buffer, int64_t patience_ns) noexcept;
     // A leased block passes to the caller, who frees it with give_block.
     void acknowledge(const Incoming& message) noexcept;
@@ -141,6 +156,7 @@ private:
     void unhold_block(uint32_t unit) noexcept;
     void count_returned() noexcept;
     Status take_locked(Incoming& message, char* buffer, bool lease) noexcept;
+    Status copy_batch(char* buffer, uint64_t size, uint32_t count, uint32_t& done) noexcept;
     Status take_returned(Incoming& message, char* buffer, bool lease) noexcept;
     Status reserve_lease(uint32_t& index) noexcept;
     bool find_free_lease(uint32_t end, uint32_t& index) noexcept;

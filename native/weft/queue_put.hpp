@@ -107,8 +107,8 @@ inline Status Queue::write_record(const Outgoing& message, Cursor& cursor, Failu
         cursor.bytes += message.total;
     } else {
         // These lines are in the cache of the consumer that read what stood there.
-        prepare_write(at(cursor.offset) + 512);
-        prepare_write(at(cursor.offset) + 576);
+        prepare_write(at(cursor.offset) + kAhead);
+        prepare_write(at(cursor.offset) + kAhead + 64);
         *header = {uint32_t(size), message.kind, 0, 0};
         memcpy(header + 1, message.data, size);
         cursor.bytes += size;

@@ -123,8 +123,8 @@ inline Status Queue::take_locked(Incoming& message, char* buffer, bool lease) no
     }
     uint64_t offset = Mark::offset(head);
     if (Mark::between(head, state_->seen_tail.load(std::memory_order_relaxed)) > 8) {
-        __builtin_prefetch(at(offset) + 384);
-        __builtin_prefetch(at(offset) + 448);
+        __builtin_prefetch(at(offset) + kAhead);
+        __builtin_prefetch(at(offset) + kAhead + 64);
     }
     const uint64_t sequence = state_->received;
     RecordHeader header;
@@ -183,28 +183,55 @@ inline Status Queue::take_lease(Incoming& message, char* buffer, int64_t patienc
     return status;
 }
 
-// Like take, many times under one lock; each message moves the head, so that a death takes along no more
-// than what this call had taken.
-inline Status Queue::take_batch(Incoming* messages, uint32_t count, char* buffer, uint64_t buffer_size,
-                                uint32_t& done, int64_t patience_ns) noexcept {
+// Many messages under one lock, and with one store of the head: a death before it takes nothing along.
+inline Status Queue::take_batch(char* buffer, uint64_t size, uint32_t count, uint32_t& done,
+                                int64_t patience_ns) noexcept {
     look_after_leases();
     done = 0;
     Status status = lock_consumers(patience_ns);
     if (status != Status::ok) return status;
-    uint64_t used = 0;
-    while (done < count && used + geometry_.inline_max <= buffer_size) {
-        Incoming& message = messages[done];
-        message = {};
-        status = take_locked(message, buffer + used, false);
-        if (status != Status::ok) break;
-        ++done;
-        if (message.unit != Pool::kNowhere || message.expired) break;
-        used += message.size;
-    }
+    if (state_->returned.load(std::memory_order_acquire) == 0) status = copy_batch(buffer, size, count, done);
     state_->consumers.unlock();
     WEFT_FAULT(get_unlocked);
     if (done) notify_room(int(done));
     return done ? Status::ok : status;
+}
+
+// What is copied has been checked in the copy: nobody can change it any more.
+inline Status Queue::copy_batch(char* buffer, uint64_t size, uint32_t count, uint32_t& done) noexcept {
+    if (state_->shut.load(std::memory_order_relaxed) == 2) return Status::shut_down;
+    const uint64_t head = state_->head.load(std::memory_order_relaxed);
+    uint64_t there = Mark::between(head, state_->seen_tail.load(std::memory_order_relaxed));
+    if (there < count) {
+        // sync: acquire pairs with commit's release.
+        const uint64_t tail = state_->tail.load(std::memory_order_acquire);
+        state_->seen_tail.store(tail, std::memory_order_relaxed);
+        there = Mark::between(head, tail);
+        if (there == 0) return has_ended() ? Status::shut_down : Status::empty;
+        if (there < count) count = uint32_t(there);
+    }
+    uint64_t offset = Mark::offset(head), used = 0, bytes = 0;
+    Status status = Status::ok;
+    while (done < count) {
+        __builtin_prefetch(at(offset) + kAhead);
+        RecordHeader header;
+        status = find_record(offset, header);
+        if (status != Status::ok || header.kind == RecordKind::block) break;
+        const uint64_t step = record_bytes(header.size);
+        if (used + step > size) break;
+        copy_steps(buffer + used, at(offset), step);
+        memcpy(buffer + used, &header, sizeof header);
+        WEFT_FAULT(get_copied);
+        used += step;
+        offset += step;
+        bytes += header.size;
+        ++done;
+    }
+    if (done) {
+        advance_head(offset, state_->received + done);
+        state_->received_bytes += bytes;
+    }
+    return status;
 }
 
 // A free entry of the lease table, with memory behind it. Consumers' lock held.

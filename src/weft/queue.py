@@ -228,10 +228,10 @@ def too_large(queue: Queue, size: int, limit: int) -> None:
     )
 
 
-def note_sent(error: Exception, sent: int) -> None:
-    """Tells in the error of a ``put_many`` how far it came."""
+def note(error: Exception, attribute: str, value: Any) -> None:
+    """Tells in the error of a ``put_many`` or ``get_many`` how far it came."""
     with contextlib.suppress(AttributeError):
-        error.sent = sent  # type: ignore[attr-defined]
+        setattr(error, attribute, value)
 
 
 # --- the end of a handle ---------------------------------------------------------------------------

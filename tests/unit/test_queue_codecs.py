@@ -264,8 +264,24 @@ def test_what_cannot_be_decoded_takes_nothing_else_along(open_queue, take):
             with result as items:
                 taken += items
         else:
-            taken += result if take == "get_many" else [result]
+            taken.append(result)
     assert taken == ["1", "2", "4", "5"]
+
+
+def test_get_many_hands_over_what_can_be_decoded_with_the_error(open_queue):
+    queue = open_queue("q", codec=Reversed())
+    raw = open_queue("q", codec=type("Raw", (Reversed,), {"encode": lambda self, obj: obj})())
+    raw.put_many([b"1", b"2", b"\xff", b"4", b"\xfe"])
+    raw.put(b"x" * LARGE)
+    with pytest.raises(UnicodeDecodeError) as caught:
+        queue.get_many()
+    assert caught.value.messages == ["1", "2", "4"] and caught.value.object == b"\xff"
+    assert queue.get_many() == ["x" * LARGE]
+    raw.put(b"1")
+    raw.put(b"\xff" * LARGE)
+    with pytest.raises(UnicodeDecodeError) as caught:
+        queue.get_many()
+    assert caught.value.messages == ["1"] and queue.empty()
 
 
 # --- messages that no encoder made -----------------------------------------------------------------

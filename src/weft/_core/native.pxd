@@ -146,6 +146,14 @@ cdef extern from "weft/queue.hpp" namespace "weft" nogil:
         bool expired
         void clear()
 
+    cdef cppclass Batched:
+        RecordKind kind
+        uint32_t size
+        const char *data
+        Batched()
+        Batched(const char *)
+        const char *next()
+
     const int64_t kForever "weft::Queue::kForever"
     int64_t now_ns "weft::os::now_ns"()
     int listen_bell "weft::os::listen_bell"(int)
@@ -164,7 +172,7 @@ cdef extern from "weft/queue.hpp" namespace "weft" nogil:
         Status drop_oldest(int64_t)
         void count_dropped_newest()
         Status take(Incoming &, char *, int64_t)
-        Status take_batch(Incoming *, uint32_t, char *, uint64_t, uint32_t &, int64_t)
+        Status take_batch(char *, uint64_t, uint32_t, uint32_t &, int64_t)
         Status take_lease(Incoming &, char *, int64_t)
         void acknowledge(const Incoming &)
         Status give_back(const Incoming &, uint32_t, int64_t)

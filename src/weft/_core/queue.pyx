@@ -17,11 +17,12 @@ from libcpp.string cimport string
 
 from weft._core.codec cimport Codec, Encoded
 from weft._core.native cimport (
-    CQueue, Failure, Incoming, Lifetime, Outgoing, Owner, Participant, RecordKind, SegmentSpec, Status, Waiting,
+    Batched, CQueue, Failure, Incoming, Lifetime, Outgoing, Owner, Participant, RecordKind, SegmentSpec, Status, Waiting,
     close_fd, hush, identify_segment, kForever, kNowhere, list_fault_points, listen_bell, now_ns, reclaim_segment, ring_fd,
 )
 
 import sys
+from queue import Empty
 
 # A C variable, since the module's names are gone when the interpreter ends.
 cdef object is_finalizing = sys.is_finalizing
@@ -222,7 +223,7 @@ cdef class Queue:
                     self.put(all_items[at], deadline != 0, left)
                     at += 1
             except Exception as error:
-                policy.note_sent(error, at)
+                policy.note(error, "sent", at)
                 raise
 
     # --- get -----------------------------------------------------------------------------------
@@ -273,43 +274,17 @@ cdef class Queue:
             timeout: Seconds to wait for it at most.
 
         Returns:
-            A list of one message or more, in order.
+            A list of one message or more, in order. If one of them can't be decoded, the error that says
+            so has those that can in its attribute ``messages``.
 
         Raises:
             Empty, ShutDown, CorruptedError: As for ``get``.
         """
-        cdef Py_ssize_t wanted = max_messages, i
-        cdef CQueue *q = check_open(self)
-        cdef Attachment held = self.attachment
-        cdef Incoming messages[BATCH]
-        cdef Status status
-        cdef uint32_t done
-        cdef char *data
-        cdef Arena arena
-        cdef list result = []
+        cdef Py_ssize_t wanted = max_messages
         if wanted < 1:
             raise ValueError(f"max_messages must be at least 1, not {max_messages!r}")
         deadline_of(block, timeout)
-        arena = Arena()
-        arena.data = <char *> PyMem_Malloc(8 * SCRATCH)
-        if arena.data is NULL:
-            raise MemoryError()
-        while len(result) < wanted:
-            done = 0
-            status = q.take_batch(messages, <uint32_t> min(BATCH, wanted - len(result)), arena.data, 8 * SCRATCH,
-                                  done, 0)
-            if status != Status.ok:
-                break
-            data = arena.data
-            for i in range(<Py_ssize_t> done):
-                if messages[i].expired:
-                    put_aside(self, &messages[i], data)
-                    break
-                result.append(decode(self, &messages[i], data))
-                data += messages[i].size
-        if not result:
-            result.append(self.get(block, timeout))
-        return result
+        return take_many(self, wanted, block, timeout)
 
     # --- leases --------------------------------------------------------------------------------
 

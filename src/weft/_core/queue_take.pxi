@@ -27,6 +27,64 @@ cdef object decode_block(Queue self, Incoming *message, Block block):
     return self.codec.decode(data, message.body_size, message.total, block, self.views)
 
 
+cdef list take_many(Queue self, Py_ssize_t wanted, object block, object timeout):
+    """Up to ``wanted`` messages, waiting for the first alone."""
+    cdef char buffer[4 * SCRATCH]
+    cdef list result = []
+    cdef uint32_t done
+    cdef Status status
+    cdef CQueue *q = check_open(self)
+    cdef Attachment held = self.attachment   # a decoder may close the queue
+    while True:
+        done = 0
+        status = q.take_batch(buffer, sizeof(buffer), <uint32_t> min(BATCH, wanted - len(result)), done, 0)
+        if done:
+            decode_batch(self, buffer, done, result)
+        else:
+            # What there is has a block of its own or was given back, or has yet to come.
+            if status != Status.ok and result:
+                return result
+            try:
+                result.append(self.get(False, None) if result else self.get(block, timeout))
+            except Exception as error:
+                if result and isinstance(error, (Empty, policy.errors.ShutDown)):
+                    return result
+                policy.note(error, "messages", result)
+                raise
+        if len(result) >= wanted or self.q is NULL or not held.q.has_items():
+            return result
+
+
+cdef int decode_batch(Queue self, const char *at, uint32_t count, list result) except -1:
+    """Appends what take_batch has copied. All of it has been taken, so that one message that can't be decoded
+    does not keep the others."""
+    cdef object failure = None
+    while count:
+        try:
+            decode_run(self, &at, &count, result)
+        except Exception as error:
+            failure = failure or error
+    if failure is not None:
+        policy.note(failure, "messages", result)
+        raise failure
+    return 0
+
+
+cdef int decode_run(Queue self, const char **at, uint32_t *count, list result) except -1:
+    """Appends messages until one can't be decoded; ``at`` and ``count`` have then passed it."""
+    cdef Batched message
+    cdef bint plain = self.plain
+    while count[0]:
+        message = Batched(at[0])
+        at[0] = message.next()
+        count[0] -= 1
+        if plain and message.kind == RecordKind.raw:
+            result.append(PyBytes_FromStringAndSize(message.data, message.size))
+        else:
+            result.append(self.codec.decode(message.data, message.size, message.size, None, self.views))
+    return 0
+
+
 cdef int take_patiently(Queue self, Incoming *message, char *buffer, Status status, object block, object timeout,
                         bint lease) except -1:
     """Goes on with a take that brought nothing at once."""
