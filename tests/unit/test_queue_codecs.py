@@ -275,13 +275,15 @@ def test_get_many_hands_over_what_can_be_decoded_with_the_error(open_queue):
     raw.put(b"x" * LARGE)
     with pytest.raises(UnicodeDecodeError) as caught:
         queue.get_many()
-    assert caught.value.messages == ["1", "2", "4"] and caught.value.object == b"\xff"
+    assert caught.value.messages == ["1", "2", "4"]
+    assert caught.value.object == b"\xff"
     assert queue.get_many() == ["x" * LARGE]
     raw.put(b"1")
     raw.put(b"\xff" * LARGE)
     with pytest.raises(UnicodeDecodeError) as caught:
         queue.get_many()
-    assert caught.value.messages == ["1"] and queue.empty()
+    assert caught.value.messages == ["1"]
+    assert queue.empty()
 
 
 # --- messages that no encoder made -----------------------------------------------------------------
