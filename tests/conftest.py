@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,6 +16,10 @@ import weft
 from .helpers import Belongings
 
 FAILED = pytest.StashKey[bool]()
+
+# Shells start what runs in the background with Ctrl-C ignored, and programs inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
