@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 from time import perf_counter
 from typing import Any
 
-from .loads import Load, joined, page_sum
+from .loads import Load, page_sum
 from .peers.base import Channel, Get, Put
 from .processes import FORK, meet, partner
 
@@ -71,50 +71,59 @@ def _produce(channel: Channel, load: Load, seconds: float, there: Connection) ->
 
 
 def _consume(get: Get, batch: int, load: Load) -> tuple[int, float]:
-    count = len(load.lap)
     take = _taker(get, batch, load)
-    right, final = load.check(load.lap), load.check([*load.lap[:-1], load.last])
     laps, ended = 0, False
     start = perf_counter()
     while not ended:
-        found = take(count)
+        ended = take()
         laps += 1
-        ended = found == final
-        if not ended and found != right:
-            raise ValueError(f"messages of lap {laps} were lost, doubled or changed")
     return laps, perf_counter() - start
 
 
-def _taker(get: Get, batch: int, load: Load) -> Callable[[int], Any]:
-    """Makes what takes a lap of so many messages and returns what to check of it."""
+def _taker(get: Get, batch: int, load: Load) -> Callable[[], bool]:
+    """Makes what takes a lap, checks it, and tells whether it was the last."""
     if batch:
-        return lambda count: load.check(_take_batches(get, batch, count))
-    if load.check is joined:
-        return lambda count: joined([get() for _ in range(count)])
-    return partial(_weigh_each, get, load)
+        return partial(_take_batches, get, batch, load)
+    return partial(_take_whole if load.whole else _take_weighed, get, load)
 
 
-def _take_batches(get: Get, batch: int, count: int) -> list[Any]:
-    lap: list[Any] = []
-    while len(lap) < count:
+def _take_whole(get: Get, load: Load) -> bool:
+    message: Any = None
+    for expected in load.lap:
+        message = get()
+        if message != expected and not (message == load.last and expected is load.lap[-1]):
+            raise ValueError("a message was lost, doubled or changed")
+    return bool(message == load.last)
+
+
+def _take_batches(get: Get, batch: int, load: Load) -> bool:
+    messages: list[Any] = []
+    at, end = 0, len(load.lap)
+    while at < end:
         # Asking for no more than the lap still has keeps laps apart.
-        lap += get(min(batch, count - len(lap)))
-    return lap
+        messages = get(min(batch, end - at))
+        expected = load.lap[at : at + len(messages)]
+        at += len(messages)
+        if messages != expected and not (at == end and messages == [*expected[:-1], load.last]):
+            raise ValueError("a message was lost, doubled or changed")
+    return bool(messages[-1] == load.last)
 
 
-def _weigh_each(get: Get, load: Load, count: int) -> tuple[int, int]:
-    """Large ones and objects are let go one by one, as in most programs, and not kept for a lap."""
+def _take_weighed(get: Get, load: Load) -> bool:
     total = weight = 0
     if load.kind == "array":
-        for _ in range(count):
+        for _ in load.lap:
             weight = page_sum(get())
             total += weight
     else:
         key = load.key
-        for _ in range(count):
+        for _ in load.lap:
             weight = get()[key]
             total += weight
-    return total, weight
+    ended = weight == load.last_weight
+    if total != (load.final_weight if ended else load.lap_weight):
+        raise ValueError("messages were lost, doubled or changed")
+    return ended
 
 
 def _messages(get: Get, batch: int, count: int) -> Iterator[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from operator import eq, itemgetter
 from typing import Any
 
@@ -19,9 +19,9 @@ _FRAMES = 4
 class Load:
     """The messages of a workload.
 
-    Timed messages go in laps, so that neither end needs a clock or a count in its inner loop: a
-    lap has come when as many messages have, it is right if their weights add up, and it was the
-    last lap if its last message is `last`.
+    Timed messages go in laps, so that neither end needs a clock or a count in its inner loop. A lap
+    whose last message is `last` is the last one. Small messages are compared as a whole, one by one;
+    of others a weight is added up, and a lap is right if its weights are.
 
     Attributes:
         kind: ``bytes``, ``object`` or ``array``.
@@ -35,7 +35,7 @@ class Load:
         key: The subscript at which an arrived message carries its weight, a number that only a
             whole message has. Of arrays, None: their weight is `page_sum`.
         weight: The weight of what is put.
-        check: What to compare of a lap: `joined`, or the sum of weights and the last one.
+        whole: Whether messages are so small that they are compared as a whole.
     """
 
     kind: str
@@ -48,16 +48,22 @@ class Load:
     same: Callable[[Any, Any], bool]
     key: Any
     weight: Callable[[Any], int]
-    check: Callable[[list[Any]], Any]
+    whole: bool = False
 
+    @cached_property
+    def last_weight(self) -> int:
+        """The weight of `last`, which no message of `lap` has."""
+        return self.weight(self.last)
 
-def joined(messages: list[bytes]) -> bytes:
-    """All bytes of a lap, in order: the whole content of small messages for less than 10 ns each."""
-    return b"".join(messages)
+    @cached_property
+    def lap_weight(self) -> int:
+        """The sum of the weights of `lap`."""
+        return sum(map(self.weight, self.lap))
 
-
-def _weigher(weight: Callable[[Any], int]) -> Callable[[list[Any]], tuple[int, int]]:
-    return lambda messages: (sum(map(weight, messages)), weight(messages[-1]))
+    @cached_property
+    def final_weight(self) -> int:
+        """The sum of the weights of the last lap."""
+        return self.lap_weight - self.weight(self.lap[-1]) + self.last_weight
 
 
 def page_sum(array: Any) -> int:
@@ -80,7 +86,7 @@ def byte_strings(size: int, lap: int) -> Load:
         same=lambda message, expected: bytes(message) == expected,
         key=size - 1,
         weight=itemgetter(size - 1),
-        check=joined if size <= PAGE else _weigher(itemgetter(size - 1)),
+        whole=size <= PAGE,
     )
 
 
@@ -102,7 +108,6 @@ def objects(lap: int) -> Load:
         same=eq,
         key="id",
         weight=itemgetter("id"),
-        check=_weigher(itemgetter("id")),
     )
 
 
@@ -140,5 +145,4 @@ def frames(*, in_place: bool = False) -> Load:
         same=lambda message, expected: numpy.array_equal(message.reshape(_FRAME), expected),
         key=None,
         weight=weight,
-        check=_weigher(weight),
     )

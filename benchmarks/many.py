@@ -8,7 +8,7 @@ from mmap import mmap
 from time import perf_counter, sleep
 
 from .flow import chunks, put_all
-from .loads import Load, joined
+from .loads import Load
 from .peers.base import Channel
 from .processes import partner, stop
 
@@ -82,7 +82,7 @@ def run(channel: Channel, load: Load, seconds: float, producers: int, consumers:
     board.words[0] = _STOPPED
     _wait(lambda: all(p[_REACHED] == _STOPPED for p in putting), "the producers", patience)
     laps = sum(line[_COUNT] for line in putting)
-    put = laps * len(load.lap), laps * sum(map(load.weight, load.lap))
+    put = laps * len(load.lap), laps * load.lap_weight
     _wait(lambda: (sum(taken(_COUNT)), sum(taken(_SUM))) == put, "everything put to arrive", patience)
     board.words[0] = _DONE
     for process in givers:
@@ -134,7 +134,7 @@ def _consume(
             stride = _STRIDE if words[0] < _EXACT else 1
             messages = get(batch) if batch else [get() for _ in range(stride)]
             # Messages of one size: their weights stand as far apart in what they are joined to.
-            arrived = joined(messages)
+            arrived = b"".join(messages)
             if len(arrived) != len(messages) * load.size:
                 raise ValueError("a message was cut or grew")
             count += len(messages)
