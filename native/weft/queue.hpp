@@ -32,6 +32,7 @@ struct Incoming {
     void clear() noexcept { *this = Incoming(); }
 
     bool expired = false;               // leased to be put aside: it has been delivered too often
+    bool left_extent = false;           // the head has left an extent of the ring, whose memory is free now
 };
 
 // The message at `at` in what take_batch copied.
@@ -146,6 +147,7 @@ private:
     void commit(const Cursor& cursor) noexcept;
     void notify_items(int count) noexcept;
     void notify_room(int count) noexcept;
+    void notify_taken(uint32_t count, bool left_extent) noexcept;
     bool is_extent_spent(uint32_t unit, uint64_t word) noexcept;
 
     Status find_record(uint64_t& offset, RecordHeader& header) noexcept;
@@ -156,7 +158,7 @@ private:
     void unhold_block(uint32_t unit) noexcept;
     void count_returned() noexcept;
     Status take_locked(Incoming& message, char* buffer, bool lease) noexcept;
-    Status copy_batch(char* buffer, uint64_t size, uint32_t count, uint32_t& done) noexcept;
+    Status copy_batch(char* buffer, uint64_t size, uint32_t count, uint32_t& done, bool& left_extent) noexcept;
     Status take_returned(Incoming& message, char* buffer, bool lease) noexcept;
     Status reserve_lease(uint32_t& index) noexcept;
     bool find_free_lease(uint32_t end, uint32_t& index) noexcept;
@@ -164,6 +166,8 @@ private:
     void recover_leases(bool own) noexcept;
     void recover_blocks(bool own) noexcept;
     bool gone(Owner owner, bool own) noexcept;
+    static constexpr uint64_t kStream = 4;  // messages since the queue was empty last that make a stream
+    static constexpr int kLookAway = 200;
     static constexpr int64_t kMinSpinNs = 2'000, kMaxSpinNs = 50'000, kLatencySpinNs = 2'000'000;
     template <class Ready>
     bool spin(int64_t deadline_ns, Waiting mode, Ready ready) noexcept;
@@ -179,6 +183,7 @@ private:
     std::atomic<int> bell_{-1};
     std::atomic<int64_t> spin_ns_{20'000};  // how long spinning pays, as far as this handle has learnt
     std::atomic<uint32_t> spin_failures_{0}, spin_skips_{0};
+    std::atomic<uint64_t> glanced_{0};       // head when this handle last found the queue empty
     std::atomic<uint32_t> known_leases_{0};  // entries of the lease table seen to be backed
 };
 

@@ -111,8 +111,8 @@ struct QueueState {
     alignas(64) RobustLock producers;
     uint32_t extent;        // first unit of the extent that tail points into; follows tail
     uint64_t sent;          // messages ever put; follows tail's count
-    uint64_t sent_bytes;
     uint64_t seen_head;     // head as last read by a producer
+    uint64_t sent_bytes;    // apart from `sent`, lest a compiler copy both at once from where they were just stored one by one
 
     // Stored by the holder of the producers' lock, read by all. sync: release pairs with the consumers'
     // acquire: who sees the count sees the records below it.

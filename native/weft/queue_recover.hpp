@@ -56,9 +56,11 @@ inline void Queue::recover_blocks(bool own) noexcept {
 }
 
 inline bool Queue::recover(bool at_once) noexcept {
-    // One look in a while is enough for all who wait.
+    // One look in a while is enough for all who wait; a look at many costs more, since the kernel walks
+    // through all their locks for each.
     int64_t now = os::now_ns(), last = state_->scanned_ns.load(std::memory_order_relaxed);
-    if (!at_once && now - last >= 0 && now - last < 5'000'000) return false;
+    const auto since = now - last;
+    if (!at_once && since >= 0 && (since < 5'000'000 || since < people_.reserved_slots() * 50'000)) return false;
     if (!state_->scanned_ns.compare_exchange_strong(last, now) && !at_once) return false;
     Owner dead[64];
     uint32_t count = 0;

@@ -122,6 +122,7 @@ inline Status Queue::take_locked(Incoming& message, char* buffer, bool lease) no
         if (Mark::between(head, tail) == 0) return has_ended() ? Status::shut_down : Status::empty;
     }
     uint64_t offset = Mark::offset(head);
+    const uint64_t begin = offset;
     if (Mark::between(head, state_->seen_tail.load(std::memory_order_relaxed)) > 8) {
         __builtin_prefetch(at(offset) + kAhead);
         __builtin_prefetch(at(offset) + kAhead + 64);
@@ -149,7 +150,15 @@ inline Status Queue::take_locked(Incoming& message, char* buffer, bool lease) no
     }
     advance_head(offset + record_bytes(header.size), sequence + 1);
     state_->received_bytes += bytes;
+    message.left_extent = offset != begin;
     return Status::ok;
+}
+
+// Messages have been taken: that makes room where their number is limited. Memory it sets free only when
+// the head leaves an extent, and then for many; a block makes room when it is given back.
+inline void Queue::notify_taken(uint32_t count, bool left_extent) noexcept {
+    if (left_extent) notify_room(INT32_MAX);
+    else if (geometry_.limit) notify_room(int(count));
 }
 
 // A busy queue has nobody who waits and so looks after the dead: whoever takes does, now and then, while
@@ -168,7 +177,7 @@ inline Status Queue::take(Incoming& message, char* buffer, int64_t patience_ns) 
     status = take_locked(message, buffer, false);
     state_->consumers.unlock();
     WEFT_FAULT(get_unlocked);
-    if (status == Status::ok) notify_room(1);
+    if (status == Status::ok) notify_taken(1, message.left_extent);
     return status;
 }
 
@@ -179,7 +188,7 @@ inline Status Queue::take_lease(Incoming& message, char* buffer, int64_t patienc
     status = take_locked(message, buffer, true);
     if (status == Status::ok) WEFT_FAULT(lease_committed);
     state_->consumers.unlock();
-    if (status == Status::ok) notify_room(1);
+    if (status == Status::ok) notify_taken(1, message.left_extent);
     return status;
 }
 
@@ -190,15 +199,18 @@ inline Status Queue::take_batch(char* buffer, uint64_t size, uint32_t count, uin
     done = 0;
     Status status = lock_consumers(patience_ns);
     if (status != Status::ok) return status;
-    if (state_->returned.load(std::memory_order_acquire) == 0) status = copy_batch(buffer, size, count, done);
+    bool left_extent = false;
+    if (state_->returned.load(std::memory_order_acquire) == 0)
+        status = copy_batch(buffer, size, count, done, left_extent);
     state_->consumers.unlock();
     WEFT_FAULT(get_unlocked);
-    if (done) notify_room(int(done));
+    if (done) notify_taken(done, left_extent);
     return done ? Status::ok : status;
 }
 
 // What is copied has been checked in the copy: nobody can change it any more.
-inline Status Queue::copy_batch(char* buffer, uint64_t size, uint32_t count, uint32_t& done) noexcept {
+inline Status Queue::copy_batch(char* buffer, uint64_t size, uint32_t count, uint32_t& done,
+                                bool& left_extent) noexcept {
     if (state_->shut.load(std::memory_order_relaxed) == 2) return Status::shut_down;
     const uint64_t head = state_->head.load(std::memory_order_relaxed);
     uint64_t there = Mark::between(head, state_->seen_tail.load(std::memory_order_relaxed));
@@ -215,6 +227,7 @@ inline Status Queue::copy_batch(char* buffer, uint64_t size, uint32_t count, uin
     while (done < count) {
         __builtin_prefetch(at(offset) + kAhead);
         RecordHeader header;
+        const uint64_t begin = offset;
         status = find_record(offset, header);
         if (status != Status::ok || header.kind == RecordKind::block) break;
         const uint64_t step = record_bytes(header.size);
@@ -222,6 +235,7 @@ inline Status Queue::copy_batch(char* buffer, uint64_t size, uint32_t count, uin
         copy_steps(buffer + used, at(offset), step);
         memcpy(buffer + used, &header, sizeof header);
         WEFT_FAULT(get_copied);
+        left_extent |= offset != begin;
         used += step;
         offset += step;
         bytes += header.size;
@@ -314,6 +328,7 @@ inline Status Queue::take_returned(Incoming& message, char* buffer, bool lease) 
         if (message.unit != Pool::kNowhere) hold_block(message.unit);
         oldest->word.store(0, std::memory_order_release);
     }
+    message.left_extent = true;  // perhaps: one that the head has left long ago may have waited for this lease
     state_->returned.fetch_sub(1, std::memory_order_relaxed);
     if (!message.expired) state_->redelivered.fetch_add(1, std::memory_order_relaxed);
     return Status::ok;
