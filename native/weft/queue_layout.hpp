@@ -125,7 +125,7 @@ struct QueueState {
 
     // Under the consumers' lock.
     alignas(64) RobustLock consumers;
-    uint32_t lease_end;     // leases from here on have never been used
+    std::atomic<uint32_t> lease_end;  // leases from here on have never been used; producers read it too
     uint64_t received;      // messages ever taken from the ring; follows head's count
     uint64_t received_bytes;
     std::atomic<uint64_t> seen_tail;  // tail as last read by a consumer; to the others a hint

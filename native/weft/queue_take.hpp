@@ -16,7 +16,8 @@ inline Status Queue::lock_consumers(int64_t patience_ns) noexcept {
 // Entries of the lease table that may be looked at. As with the pool, what the segment claims is believed
 // only as far as there is memory behind it.
 inline uint32_t Queue::lease_count() noexcept {
-    uint32_t end = state_->lease_end, known = known_leases_.load(std::memory_order_relaxed);
+    uint32_t end = state_->lease_end.load(std::memory_order_relaxed);
+    const uint32_t known = known_leases_.load(std::memory_order_relaxed);
     if (end <= known) return end;
     if (end > kMaxLeases) return known;
     const uint64_t needed = pool_.reserved_bytes() + end * sizeof(Lease);  // read first: the pool may grow
@@ -251,7 +252,7 @@ inline Status Queue::copy_batch(char* buffer, uint64_t size, uint32_t count, uin
 // A free entry of the lease table, with memory behind it. Consumers' lock held.
 inline Status Queue::reserve_lease(uint32_t& index) noexcept {
     const uint32_t end = lease_count();
-    if (end != state_->lease_end) return Status::corrupted;
+    if (end != state_->lease_end.load(std::memory_order_relaxed)) return Status::corrupted;
     // A search is short when many entries are free; otherwise the table grows as long as it can.
     bool found = state_->leased.load(std::memory_order_relaxed) < end / 2 && find_free_lease(end, index);
     if (found) return Status::ok;
@@ -259,7 +260,7 @@ inline Status Queue::reserve_lease(uint32_t& index) noexcept {
         const uint64_t at = QueueGeometry::kLeasesAt + end * sizeof(Lease);
         if (at % os::kPage != 0 || os::reserve(segment_.fd(), at, os::kPage) == 0) {
             index = end;
-            state_->lease_end = end + 1;
+            state_->lease_end.store(end + 1, std::memory_order_relaxed);
             return Status::ok;
         }
         return find_free_lease(end, index) ? Status::ok : Status::no_space;
