@@ -13,14 +13,13 @@ import os
 import sys
 import urllib.parse
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from weft import _aio, errors
 from weft._core import codec as _codec_core
 from weft._core import queue as _native
-from weft._core.queue import Lease, Queue
+from weft._core.queue import Lease, LoanPlan, Queue
 from weft._opening import (
     PAGE,
     Status,
@@ -443,51 +442,30 @@ def lease_many(queue: Queue, max_messages: int, timeout: float | None, block: bo
     return LeaseMany(leases)
 
 
-@contextlib.contextmanager
-def loan(queue: Queue, nbytes: int, block: bool, timeout: float | None) -> Iterator[memoryview]:
-    """Memory to write a message of bytes into."""
+def plan_loan(queue: Queue, nbytes: int) -> LoanPlan:
+    """For memory to write a message of bytes into."""
     if queue._config["codec"] not in ("default", "raw"):
         raise TypeError(f'a loan of bytes needs the codec "default" or "raw", not {queue._config["codec"]!r}')
-    memory, _ = queue._loan(check_count(nbytes, "nbytes", MAX_CAPACITY, 1), b"", block, timeout)
-    view = memoryview(memory)
-    try:
-        yield view
-    finally:
-        view.release()
-    queue._send_loan(memory, 0, block, timeout)
+    return LoanPlan(check_count(nbytes, "nbytes", MAX_CAPACITY, 1))
 
 
-_heads: dict[Any, bytes] = {}
-
-
-@contextlib.contextmanager
-def loan_array(queue: Queue, shape: Any, dtype: Any, block: bool, timeout: float | None) -> Iterator[Any]:
-    """Memory to write a NumPy array into."""
+def plan_array(queue: Queue, shape: Any, dtype: Any) -> LoanPlan:
+    """For memory to write a NumPy array into, or for an array that is too small to be worth a place of its own."""
     import numpy as np
 
     if queue._config["codec"] != "default":
         raise TypeError(f"a loan of an array needs the default codec, not {queue._config['codec']!r}")
     kind = np.dtype(dtype)
-    shape = tuple(map(operator.index, (shape,) if hasattr(shape, "__index__") else shape))
-    nbytes = kind.itemsize * math.prod(shape)
-    if nbytes > queue._geometry[2] and min(shape) >= 0:
+    extents = tuple(map(operator.index, (shape,) if hasattr(shape, "__index__") else shape))
+    nbytes = kind.itemsize * math.prod(extents)
+    if nbytes > queue._geometry[2] and min(extents) >= 0:
         too_large(queue, nbytes, queue._geometry[2])
-    head = _heads.get((kind, shape))
-    if head is None:
-        sample = np.empty(shape, kind)
-        message, size = _codec_core.encode_message(queue._codec, sample)
-        if len(message) == size:  # too small to be worth a place of its own
-            yield sample
-            queue.put(sample, block, timeout)
-            return
-        if len(_heads) >= 256:
-            _heads.clear()
-        head = _heads[kind, shape] = message[:size]
-    memory, begin = queue._loan(nbytes, head, block, timeout)
-    array: Any = np.ndarray(shape, kind, memoryview(memory), begin)
-    yield array
-    array.flags.writeable = False  # what has been sent is the consumer's
-    queue._send_loan(memory, len(head), block, timeout)
+    message, size = _codec_core.encode_message(queue._codec, np.empty(extents, kind))
+    head = message[:size] if len(message) > size else b""
+    plan = LoanPlan(nbytes, head, np.ndarray, extents, kind)
+    if extents == shape and isinstance(dtype, (str, type, np.dtype)):
+        _native.keep_plan(extents, dtype, plan)
+    return plan
 
 
 # --- iteration and asynchronous twins --------------------------------------------------------------

@@ -1,11 +1,11 @@
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Literal, Self, final
 
-from typing_extensions import Buffer, disjoint_base
+from typing_extensions import disjoint_base
 
 from weft._core.codec import Codec
 from weft.namespace import Namespace
@@ -38,6 +38,24 @@ class Block:
 @final
 class LoanedMemory:
     def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class LoanPlan:
+    def __init__(
+        self,
+        size: int,
+        head: bytes = b"",
+        make_array: Callable[..., Any] | None = None,
+        shape: tuple[int, ...] | None = None,
+        dtype: Any = None,
+    ) -> None: ...
+
+@final
+class Loan:
+    def __enter__(self) -> Any: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 @final
 class Arena: ...
@@ -146,9 +164,8 @@ class Queue:
     def _listen(self) -> int: ...
     def _hush(self, listener: int) -> None: ...
     def _arm(self, for_room: bool) -> None: ...
-    def _loan(self, nbytes: int, head: Buffer, block: bool, timeout: float | None) -> tuple[LoanedMemory, int]: ...
-    def _send_loan(self, memory: LoanedMemory, body_size: int, block: bool, timeout: float | None) -> bool: ...
 
+def keep_plan(shape: tuple[int, ...], dtype: Any, plan: LoanPlan) -> None: ...
 def set_policy(module: ModuleType) -> None: ...
 def reclaim(directory: bytes, name: bytes) -> bool: ...
 def segment_id(directory: bytes, name: bytes) -> str | None: ...

@@ -61,6 +61,7 @@ include "queue_memory.pxi"
 include "queue_put.pxi"
 include "queue_take.pxi"
 include "queue_lease.pxi"
+include "queue_loan.pxi"
 
 
 cdef class Queue:
@@ -347,44 +348,6 @@ cdef class Queue:
         """
         return policy.lease_many(self, max_messages, timeout, block)
 
-    # --- loans ---------------------------------------------------------------------------------
-
-    def _loan(self, nbytes, const unsigned char[::1] head, block, timeout):
-        """Memory for a message whose encoded body is ``head`` (or raw bytes if empty) and the offset at
-        which ``nbytes`` of payload start in it."""
-        cdef uint64_t begin = 0, size = nbytes
-        cdef uint32_t unit = kNowhere
-        cdef LoanedMemory memory
-        if head.shape[0]:
-            begin = (<uint64_t> head.shape[0] + 63) // 64 * 64
-        size += begin
-        if size > self.max_message:
-            policy.too_large(self, size, self.max_message)
-        check_open(self)
-        if take_block(self, size, &unit, block, timeout) == 0:
-            policy.fail(self, <int> Status.full, None)
-        memory = LoanedMemory.__new__(LoanedMemory)
-        memory.attachment = self.attachment
-        memory.unit = unit
-        memory.owner = self.attachment.q.people().self()
-        memory.size = size
-        memory.owned = True
-        if head.shape[0]:
-            memcpy(self.attachment.q.pool().data(unit), &head[0], head.shape[0])
-        return memory, begin
-
-    def _send_loan(self, LoanedMemory memory not None, Py_ssize_t body_size, block, timeout):
-        """Commits what was written into a loan."""
-        cdef Outgoing message
-        if not is_own(memory.attachment, memory.owner):
-            policy.fail_loan(self)
-        message.kind = RecordKind.body if body_size else RecordKind.raw
-        message.unit = memory.unit
-        message.total = memory.size
-        message.body_size = body_size
-        memory.owned = False
-        return bool(put_block(self, memory.attachment, &message, block, timeout))
-
     # --- state ---------------------------------------------------------------------------------
 
     def qsize(self):
@@ -538,12 +501,13 @@ cdef class Queue:
         """``with queue.loan(nbytes) as view:`` gives shared memory to write a message of bytes into, sent
         on leaving the block without a copy and dropped if the block raises. The consumer gets ``bytes``,
         or a view with ``views=True``. Nothing may write into the memory after the block."""
-        return policy.loan(self, nbytes, block, timeout)
+        return make_loan(self, policy.plan_loan(self, nbytes), block, timeout)
 
     def loan_array(self, shape, dtype="u1", block=True, timeout=None):
         """``with queue.loan_array(shape, dtype) as array:`` is ``loan`` for a NumPy array, which the
         consumer receives as a read-only array in place."""
-        return policy.loan_array(self, shape, dtype, block, timeout)
+        cdef LoanPlan plan = known_plan(self, shape, dtype)
+        return make_loan(self, policy.plan_array(self, shape, dtype) if plan is None else plan, block, timeout)
 
     async def aput(self, obj, timeout=None):
         """``put`` for asyncio and trio: waits without a thread; cancelled, it has put nothing."""

@@ -125,27 +125,6 @@ cdef Block make_block(Attachment attachment, uint32_t unit, uint64_t size, bint 
     return block
 
 
-@cython.final
-cdef class LoanedMemory:
-    """Memory of the pool to write a message into, before it is sent."""
-
-    cdef Attachment attachment
-    cdef uint32_t unit
-    cdef Owner owner
-    cdef uint64_t size
-    cdef bint owned
-
-    def __getbuffer__(self, Py_buffer *view, int flags):
-        fill_view(view, self, self.attachment.q.pool().data(self.unit), self.size, False, flags)
-
-    def __releasebuffer__(self, Py_buffer *view):
-        pass
-
-    def __dealloc__(self):
-        if self.owned and is_own(self.attachment, self.owner):
-            self.attachment.q.give_block(self.unit)
-
-
 cdef int fill_view(Py_buffer *view, object owner, char *data, uint64_t size, bint readonly, int flags) except -1:
     view.obj = owner
     view.buf = data
