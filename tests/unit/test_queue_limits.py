@@ -176,27 +176,6 @@ def test_no_file_may_be_so_large(namespace):
     assert list(namespace.iterdir()) == []
 
 
-def test_no_places_for_more_participants(open_queue):
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard < 5000:
-        pytest.skip("needs 5000 descriptors")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 5000), hard))
-    try:
-        handles = [open_queue("q", capacity=32 << 10) for _ in range(1024)]
-        assert handles[0].statistics().attached == 1024
-        with pytest.raises(weft.SystemLimitError, match="1024"):
-            open_queue("q", capacity=32 << 10)
-        handles[5].put("through")
-        assert handles[1023].get() == "through"
-        handles.pop(500).close()
-        open_queue("q", capacity=32 << 10).put("again")
-        assert handles[0].get() == "again"
-        for handle in handles:
-            handle.close()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
 def test_places_of_the_dead_are_free_again(open_queue):
     queue = open_queue("q")
     for _ in range(2):
