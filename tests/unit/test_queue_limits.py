@@ -1,6 +1,5 @@
 """No descriptors, no address space, no places: a typed error, and nothing lost."""
 
-import resource
 import subprocess
 import sys
 
