@@ -36,6 +36,9 @@ inline Status open(Segment& segment, const char* name = "s") {
     return segment.open(directory, name, why);
 }
 
+// Whether no participant holds a slot through another opening than this.
+inline bool is_alone(const Segment& segment) { return !os::byte_is_locked(segment.fd(), 0, kMaxSlots); }
+
 // One attachment that takes part.
 struct Member {
     Segment segment;

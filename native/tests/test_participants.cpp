@@ -57,7 +57,7 @@ TEST(more_than_a_page_of_participants) {
         CHECK(first.people.is_alive(member->people.self()));
         CHECK(members[130]->people.is_alive(member->people.self()));
     }
-    CHECK(first.people.reserved_slots() == 256 && !first.segment.is_alone());
+    CHECK(first.people.reserved_slots() == 256 && !is_alone(first.segment));
     members[149]->people.leave();
     CHECK(!first.people.lives(150) && first.people.lives(151));
     Member late;
@@ -133,12 +133,12 @@ PROCESS_TEST(stopped_is_alive_and_a_zombie_is_not) {
         pause();
     });
     child.wait_stopped();
-    CHECK(here.people.is_alive(owner) && dead_of(here.people).empty() && !here.segment.is_alone());
+    CHECK(here.people.is_alive(owner) && dead_of(here.people).empty() && !is_alone(here.segment));
     child.send(SIGCONT);
     CHECK(here.people.is_alive(owner));
     child.send(SIGKILL);
     child.wait_zombie();
-    CHECK(!here.people.is_alive(owner) && here.segment.is_alone());
+    CHECK(!here.people.is_alive(owner) && is_alone(here.segment));
     CHECK(dead_of(here.people) == std::vector<Owner>{owner});
     here.people.bury(owner);
     CHECK(dead_of(here.people).empty());

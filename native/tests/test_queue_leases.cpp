@@ -145,6 +145,54 @@ TEST(the_stream_has_not_ended_while_another_may_give_back) {
     CHECK(get(other, taken) == Status::ok && taken.id == 1 && get(other, taken) == Status::shut_down);
 }
 
+TEST(what_came_back_counts_with_its_bytes) {
+    Queue queue;
+    create(queue, {.start = kLongAgo});
+    Taken all[3], taken;
+    for (uint64_t id = 1; id <= 3; ++id) CHECK(put(queue, id, id == 2 ? 20'000 : 100 * id) == Status::ok);
+    for (auto& one : all) CHECK(lease(queue, one) == Status::ok);
+    CHECK(queue.returned_bytes() == 0);
+    const uint64_t sizes[] = {100, 20'000, 300};
+    uint64_t bytes = 0;
+    for (int i : {1, 2, 0}) {
+        CHECK(give_back(queue, all[i]) == Status::ok);
+        CHECK(queue.returned_bytes() == (bytes += sizes[i]));
+    }
+    for (int i : {0, 1, 2}) {
+        CHECK(get(queue, taken) == Status::ok);
+        CHECK(queue.returned_bytes() == (bytes -= sizes[i]));
+    }
+    check_nothing_is_left(queue);
+}
+
+TEST(nothing_waits_after_an_immediate_shutdown) {
+    Queue here, other;
+    create(here);
+    open(other);
+    Taken mine, others, taken;
+    for (uint64_t id = 1; id <= 3; ++id) CHECK(put(here, id, 100) == Status::ok);
+    CHECK(lease(here, mine) == Status::ok && lease(other, others) == Status::ok);
+    here.shut_down(true);
+    CHECK(here.depth() == 0 && here.state().dropped_oldest == 1);
+    CHECK(give_back(here, mine) == Status::ok && here.depth() == 0 && here.returned_bytes() == 0);
+    other.close();
+    CHECK(here.depth() == 0 && get(here, taken) == Status::shut_down && lease(here, taken) == Status::shut_down);
+}
+
+TEST(the_last_one_out_is_told_what_goes_with_it) {
+    for (auto lifetime : {Lifetime::attached, Lifetime::kept}) {
+        Queue here, other;
+        create(here, {.lifetime = lifetime});
+        open(other);
+        Taken taken;
+        for (uint64_t id = 1; id <= 3; ++id) CHECK(put(here, id, 100) == Status::ok);
+        CHECK(lease(here, taken) == Status::ok && here.close() == 0);
+        CHECK(get(other, taken) == Status::ok && taken.id == 1 && lease(other, taken) == Status::ok);
+        CHECK(other.close() == (lifetime == Lifetime::attached ? 2 : 0));
+        if (lifetime == Lifetime::kept) open(here), CHECK(here.segment().unlink() && here.close() == 0);
+    }
+}
+
 PROCESS_TEST(leases_stand_while_the_memory_grows) {
     for (int round = 0; round < 10; ++round) {
         auto& ready = shared<Rendezvous>();

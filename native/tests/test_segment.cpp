@@ -20,7 +20,7 @@ TEST(an_opener_finds_what_the_creator_wrote) {
     CHECK(memcmp(b.header().geometry, spec.geometry, sizeof spec.geometry) == 0);
     CHECK(b.header().creator_pid == uint32_t(getpid()) && strstr(b.header().creator, program_invocation_short_name));
     CHECK(b.base()[kObjectAt + 5] == 'x');
-    CHECK(a.identity() == b.identity() && Segment::identify(directory, "s") == a.identity());
+    CHECK(a.identity() == b.identity());
 }
 
 TEST(names_are_taken_or_missing) {
@@ -28,7 +28,6 @@ TEST(names_are_taken_or_missing) {
     CHECK(open(a) == Status::missing);
     CHECK(create(a) == Status::ok);
     CHECK(create(b) == Status::exists && !b.attached());
-    CHECK(Segment::identify(directory, "other").empty());
     Failure why;
     CHECK(b.open("/nowhere", "s", why) == Status::missing);
     CHECK(b.create("/nowhere", "s", one_page(), why) != Status::ok);
@@ -86,7 +85,7 @@ TEST(attached_goes_with_the_last_and_kept_stays) {
             std::string id = all[0].identity();
             for (int i = 0; i < 3; ++i) {
                 CHECK(all[order[i]].is_linked());
-                all[order[i]].detach();
+                CHECK(all[order[i]].detach() == (i == 2 && lifetime == Lifetime::attached));
                 CHECK(!all[order[i]].attached());
                 CHECK(exists("s") == (i < 2 || lifetime == Lifetime::kept));
             }
@@ -110,6 +109,76 @@ TEST(unlinked_from_outside_the_memory_stays_and_the_name_is_free) {
     a.detach();
     b.detach();
     CHECK(fresh.is_linked());
+}
+
+TEST(a_doorbell_goes_when_nobody_has_it_open) {
+    Segment a;
+    CHECK(create(a) == Status::ok);
+    const std::string path = a.bell_path(), name = path.substr(path.rfind('/') + 1);
+    CHECK(os::open_bell(path.c_str(), false, a.fd()) < 0 && !Segment::sweep(directory, name.c_str()));
+    int first = os::open_bell(path.c_str(), true, a.fd()), second = os::open_bell(path.c_str(), false, a.fd());
+    CHECK(first >= 0 && second >= 0);
+    CHECK(a.unlink() && !Segment::sweep(directory, name.c_str()));
+    close(first);
+    CHECK(!Segment::sweep(directory, name.c_str()) && os::is_linked_as(second, AT_FDCWD, path.c_str()));
+    close(second);
+    CHECK(Segment::sweep(directory, name.c_str()) && !exists(name.c_str()));
+    // What is no bell, nor a file in the making, is nobody's to remove.
+    CHECK(symlink("/dev/null", path.c_str()) == 0 && !Segment::sweep(directory, name.c_str()));
+    CHECK(unlink(path.c_str()) == 0 && mkdir(path.c_str(), 0700) == 0 && !Segment::sweep(directory, name.c_str()));
+    CHECK(rmdir(path.c_str()) == 0);
+}
+
+PROCESS_TEST(who_opens_a_doorbell_hears_those_who_open_it_while_others_sweep) {
+    Segment a;
+    CHECK(create(a) == Status::ok);
+    const std::string path = a.bell_path(), name = path.substr(path.rfind('/') + 1);
+    std::vector<Child> sweepers;
+    for (int i = 0; i < 2; ++i)
+        sweepers.emplace_back([&] {
+            for (;;) Segment::sweep(directory, name.c_str());
+        });
+    for (int round = 0; round < 2000; ++round) {
+        int ear = os::open_bell(path.c_str(), true, a.fd()), hand = os::open_bell(path.c_str(), false, a.fd());
+        CHECK(ear >= 0 && hand >= 0);
+        os::ring(hand);
+        char byte;
+        CHECK(read(ear, &byte, 1) == 1);
+        close(ear);
+        close(hand);
+    }
+    for (auto& sweeper : sweepers) sweeper.kill();
+    Segment::sweep(directory, name.c_str());
+}
+
+TEST(a_file_in_the_making_is_left_alone_until_its_maker_is_gone) {
+    os::Directory place(directory);
+    char name[40];
+    int fd = os::create_hidden(place.fd(), 0600, name, sizeof name);
+    CHECK(fd >= 0 && exists(name) && !Segment::sweep(directory, name));
+    // Killed after it had linked the file: what the other name leads to stays.
+    CHECK(os::link_file(fd, place.fd(), name, "s") == 0 && exists(name));
+    close(fd);
+    CHECK(Segment::sweep(directory, name) && !exists(name) && exists("s"));
+    CHECK(unlink(path_of("s").c_str()) == 0);
+}
+
+PROCESS_TEST(who_makes_a_hidden_file_has_it_though_others_sweep) {
+    os::Directory place(directory);
+    Child sweeper([&] {
+        for (;;)
+            for (auto& entry : std::filesystem::directory_iterator(directory))
+                Segment::sweep(directory, entry.path().filename().c_str());
+    });
+    for (int round = 0; round < 2000; ++round) {
+        char name[40];
+        int fd = os::create_hidden(place.fd(), 0600, name, sizeof name);
+        CHECK(fd >= 0 && os::link_file(fd, place.fd(), name, "s") == 0);
+        os::remove_hidden(place.fd(), name);
+        CHECK(unlink(path_of("s").c_str()) == 0);
+        close(fd);
+    }
+    sweeper.kill();
 }
 
 PROCESS_TEST(two_creators_agree_on_one_segment) {
@@ -163,11 +232,11 @@ PROCESS_TEST(what_sigkill_of_all_left_gives_way_to_a_fresh_one) {
             pause();
         });
         ready.meet(2);
-        strcpy(before, Segment::identify(directory, "s").c_str());
         first.kill();
         {
             Segment c;
-            CHECK(open(c) == Status::ok && c.identity() == before);
+            CHECK(open(c) == Status::ok);
+            strcpy(before, c.identity().c_str());
         }
         CHECK(!Segment::reclaim(directory, "s"));
         second.kill();
@@ -247,7 +316,7 @@ PROCESS_TEST(a_fork_at_any_moment_inherits_nothing_unseen) {
     for (int i = 0; i < 100; ++i) children.emplace_back([] { pause(); });
     stop = true;
     churn.join();
-    CHECK(keeper.is_alone());
+    CHECK(is_alone(keeper));
     for (auto& child : children) child.kill();
     keeper.detach();
     CHECK(directory_is_empty());
@@ -279,7 +348,7 @@ PROCESS_TEST(killed_while_attaching_or_leaving) {
             other.opened();
         });
         CHECK(child.was_killed());
-        CHECK(member.segment.is_alone() && member.segment.is_linked());
+        CHECK(is_alone(member.segment) && member.segment.is_linked());
         Member next;
         CHECK(owner_slot(next.opened().people.self()) == 1);
         CHECK(next.people.inherited() == !strcmp(point, "slot_filled"));

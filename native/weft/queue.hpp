@@ -60,7 +60,8 @@ public:
     // spec.geometry holds units, limit, max_message and max_deliveries.
     Status create(const char* directory, const char* name, SegmentSpec spec, Failure& why);
     Status open(const char* directory, const char* name, Failure& why);
-    void close() noexcept;
+    // How many messages went with the queue: 0 unless this was the last attachment of all.
+    uint64_t close() noexcept;
 
     // Joins anew after a fork; every operation is called through this.
     Status ensure_joined(Failure& why) noexcept {
@@ -102,7 +103,11 @@ public:
     // of this participant's own does not count, lest a consumer wait for itself.
     bool has_ended() noexcept;
     bool has_room() const noexcept;
+    // Messages that can be taken. After an immediate shutdown there are none: what is in the queue still,
+    // or comes back, is dropped where it stands.
     uint64_t depth() const noexcept;
+    // Bytes of the messages that came back and wait. For display: others may take them meanwhile.
+    uint64_t returned_bytes() noexcept;
     // Arms the doorbell for whoever waits for items, or for room.
     void arm_bell(bool for_room) noexcept { (for_room ? state_->room : state_->items).announce_bell(); }
     // The bell's FIFO, made if asked for and need be; -1 and errno. Stays this queue's.
@@ -171,7 +176,8 @@ private:
     static constexpr int64_t kMinSpinNs = 2'000, kMaxSpinNs = 50'000, kLatencySpinNs = 2'000'000;
     template <class Ready>
     bool spin(int64_t deadline_ns, Waiting mode, Ready ready) noexcept;
-    Status sleep(Event& event, uint32_t announced, std::atomic<uint32_t>& sleepers, int64_t deadline_ns) noexcept;
+    Status sleep(Event& event, uint32_t announced, std::atomic<uint32_t>& sleepers, int64_t deadline_ns,
+                 Waiting mode) noexcept;
     void ring_bell() noexcept;
 
     Segment segment_;
@@ -241,8 +247,8 @@ inline Status Queue::rejoin(Failure& why) noexcept {
     return status;
 }
 
-inline void Queue::close() noexcept {
-    if (!segment_.attached()) return;
+inline uint64_t Queue::close() noexcept {
+    if (!segment_.attached()) return 0;
     if (state_ && people_.self() && !people_.foreign()) {
         // Who cannot get the lock leaves as the dead do, and the living give back what it had.
         if (lock_consumers(os::now_ns() + 1'000'000'000) == Status::ok) {
@@ -253,8 +259,9 @@ inline void Queue::close() noexcept {
         wake_all();
     }
     if (int bell = bell_.exchange(-1); bell >= 0) ::close(bell);
-    segment_.detach();
+    const uint64_t left = state_ ? depth() : 0;
     state_ = nullptr;
+    return segment_.detach() ? left : 0;
 }
 
 inline int Queue::bell(bool create) noexcept {
@@ -301,6 +308,7 @@ inline void Queue::shut_down(bool immediate) noexcept {
 }
 
 inline uint64_t Queue::depth() const noexcept {
+    if (shut() == 2) return 0;
     uint64_t head = state_->head.load(std::memory_order_acquire);
     uint64_t tail = state_->tail.load(std::memory_order_acquire);
     return Mark::between(head, tail) + state_->returned.load(std::memory_order_relaxed);

@@ -335,6 +335,26 @@ inline Status Queue::take_returned(Incoming& message, char* buffer, bool lease) 
     return Status::ok;
 }
 
+inline uint64_t Queue::returned_bytes() noexcept {
+    uint64_t bytes = 0;
+    const uint32_t end = shut() != 2 && state_->returned.load(std::memory_order_acquire) ? lease_count() : 0;
+    for (uint32_t i = 0; i < end; ++i) {
+        const Lease& entry = leases()[i];
+        if (Lease::state(entry.word.load(std::memory_order_acquire)) != LeaseState::returned) continue;
+        const uint64_t offset = entry.place.load(std::memory_order_relaxed);
+        constexpr uint64_t step = sizeof(RecordHeader) + sizeof(BlockRecord);
+        if (offset % sizeof(uint64_t) || !pool_.is_backed(offset / Pool::kUnitBytes, 1) ||
+            !pool_.is_backed((offset + step - 1) / Pool::kUnitBytes, 1))
+            continue;
+        RecordHeader header;
+        BlockRecord block;
+        memcpy(&header, at(offset), sizeof header);
+        memcpy(&block, at(offset) + sizeof header, sizeof block);
+        bytes += header.kind == RecordKind::block ? block.total : header.size;
+    }
+    return bytes;
+}
+
 inline void Queue::acknowledge(const Incoming& message) noexcept {
     if (message.unit != Pool::kNowhere) {
         // While the lease stands it is the lease that counts, whatever the block says (recover_leases).

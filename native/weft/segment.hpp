@@ -48,8 +48,8 @@ public:
     // Attaches to what the name leads to; `missing` if nothing does, or only what the dead left.
     Status open(const char* directory, const char* name, Failure& why);
 
-    // Gives up the attachment; the last one out removes an `attached` segment. Never fails.
-    void detach() noexcept;
+    // Gives up the attachment; the last one out removes an `attached` segment. Whether it did. Never fails.
+    bool detach() noexcept;
 
     // Removes the name now; those attached keep the memory. 1 done, 0 it led elsewhere or nowhere, or
     // -errno.
@@ -83,17 +83,15 @@ public:
     // belongs to one process compares it.
     static uint64_t fork_count() noexcept { return forks_; }
 
-    // Whether no other participant is there now. A hint: somebody may come in the next moment.
-    bool is_alone() const noexcept { return !os::byte_is_locked(fd_, 0, kMaxSlots); }
-
     // Why a forked child could not get an opening of its own: an errno, or 0.
     int lost() const noexcept { return fd_ < 0 ? fork_error_ : 0; }
 
-    // The identity of the segment of that name, as in its doorbell's; empty if there is none.
-    static std::string identify(const char* directory, const char* name);
-
     // Removes `name` if it is a segment of lifetime `attached` to which nobody is attached.
     static bool reclaim(const char* directory, const char* name);
+
+    // Removes `name`, a doorbell or a file that was to become a segment, if nobody has it open: who does
+    // has locked it (bell.hpp, file.hpp).
+    static bool sweep(const char* directory, const char* name);
 
 private:
     struct Registry {
@@ -215,6 +213,11 @@ inline Status Segment::create(const char* directory, const char* name, const Seg
     char temporary[40];
     fd_ = os::create_unlinked(place.fd(), spec.mode, temporary, sizeof temporary);
     if (fd_ < 0) return fail(Status::os_error, "making a file", why);
+    struct Hidden {
+        int directory;
+        const char* name;
+        ~Hidden() { os::remove_hidden(directory, name); }
+    } hidden{place.fd(), temporary};
     if (fchmod(fd_, spec.mode) != 0 ||
         (spec.group >= 0 && fchown(fd_, uid_t(-1), gid_t(spec.group)) != 0))
         return fail(Status::os_error, "setting mode and group", why);
@@ -339,20 +342,22 @@ inline Status Segment::attach_existing(Failure& why) {
 
 inline void Segment::remove_bell() const noexcept { ::unlink(bell_path().c_str()); }
 
-inline void Segment::detach() noexcept {
-    if (!base_) return;
+inline bool Segment::detach() noexcept {
+    if (!base_) return false;
     std::lock_guard guard(registry().mutex);
+    bool removed = false;
     // A failed try for the exclusive lock gives up the shared one as well: right, for who leaves.
     if (fd_ >= 0 && os::attach_alone(fd_)) {
         WEFT_FAULT(detach_last);
         if (header_.lifetime == Lifetime::attached) {
             os::Directory place(directory_.c_str());
-            if (place.fd() < 0) os::unlink_path_if_same(fd_, (directory_ + "/" + name_).c_str());
-            else os::unlink_if_same(fd_, place.fd(), name_.c_str());
+            removed = place.fd() < 0 ? os::unlink_path_if_same(fd_, (directory_ + "/" + name_).c_str())
+                                     : os::unlink_if_same(fd_, place.fd(), name_.c_str());
         }
         remove_bell();  // nobody is there to hear it
     }
     forget();
+    return removed;
 }
 
 inline bool Segment::reclaim(const char* directory, const char* name) {
@@ -375,17 +380,16 @@ inline bool Segment::reclaim(const char* directory, const char* name) {
     return removed;
 }
 
-inline std::string Segment::identify(const char* directory, const char* name) {
+inline bool Segment::sweep(const char* directory, const char* name) {
     std::lock_guard guard(registry().mutex);
-    Segment probe;
     os::Directory place(directory);
+    Segment probe;
     probe.fd_ = os::open_file(place.fd(), name);
     struct stat s;
-    Failure why;
-    bool sound = probe.fd_ >= 0 && fstat(probe.fd_, &s) == 0 && S_ISREG(s.st_mode) &&
-                 probe.check_header(uint64_t(s.st_size), why) == Status::ok;
+    bool removed = probe.fd_ >= 0 && fstat(probe.fd_, &s) == 0 && (S_ISFIFO(s.st_mode) || S_ISREG(s.st_mode)) &&
+                   os::attach_alone(probe.fd_) && os::unlink_if_same(probe.fd_, place.fd(), name);
     probe.forget();
-    return sound ? probe.identity() : std::string();
+    return removed;
 }
 
 }  // namespace weft

@@ -27,6 +27,8 @@ MAX_NAME = 200
 # What objects without a name are called; kept for them.
 ANONYMOUS = "anon-"
 _OWN_NAME = re.compile(r"anon-[0-9a-f]{16}\Z")
+# Doorbells, and segments in the making on a file system that can't make files without a name.
+_HIDDEN = re.compile(r"\.(bell-[0-9a-f]{32}|new-[0-9a-f]{16})\Z")
 _MEMORY = Path("/dev/shm")  # noqa: S108 - each directory in it is checked before use
 
 
@@ -159,21 +161,19 @@ class Namespace:
     def clean(self) -> list[str]:
         """Removes what dead processes left: ``"attached"`` objects that nobody has open.
 
-        Safe at any time: what somebody uses stays. ``"kept"`` objects stay until ``unlink()``.
+        Safe at any time: what somebody uses stays. ``"kept"`` objects stay until ``unlink()``. Hidden files
+        that belong to objects go too when nobody has them open.
 
         Returns:
             The names that were removed.
         """
-        removed = []
         try:
             entries = os.listdir(self.path)
         except FileNotFoundError:
             return []
-        for entry in entries:
-            if not entry.startswith(".") and self.reclaim(entry):
-                removed.append(entry)
-        self._clean_hidden()
-        return sorted(removed)
+        for entry in filter(_HIDDEN.match, entries):
+            _native.sweep(os.fsencode(self.path), os.fsencode(entry))
+        return sorted(entry for entry in entries if not entry.startswith(".") and self.reclaim(entry))
 
     def reclaim(self, name: str) -> bool:
         """Removes the object if the dead left it; whether it did."""
@@ -188,17 +188,6 @@ class Namespace:
         for entry in random.sample(entries, min(count, len(entries))):
             if entry.startswith(ANONYMOUS):
                 self.reclaim(entry)
-
-    def _clean_hidden(self) -> None:
-        """Removes doorbells whose segment has gone: their last users were killed."""
-        living = {
-            _native.segment_id(os.fsencode(self.path), os.fsencode(e))
-            for e in os.listdir(self.path)
-            if not e.startswith(".")
-        }
-        for entry in os.listdir(self.path):
-            if entry.startswith(".bell-") and entry.removeprefix(".bell-") not in living:
-                (self.path / entry).unlink(missing_ok=True)
 
     def Queue(self, name: Any = None, maxsize: int = 0, **options: Any) -> Queue:  # noqa: N802 - the class's name
         """``weft.Queue`` in this namespace."""

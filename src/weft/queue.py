@@ -14,6 +14,7 @@ import sys
 import urllib.parse
 import warnings
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from weft import _aio, errors
@@ -124,7 +125,6 @@ def configure(
     queue._attachment_name, queue._identity = file_name, attachment.identity()
     queue._options = {"codec": codec, "type": type, "on_full": on_full, "wait": wait, "views": bool(views)}
     queue._waiters = {}
-    queue._owner_pid = os.getpid()
     header = attachment.header()
     queue._config = header_config(header, str(place.path / file_name))
     queue._geometry, queue._lifetime = header["geometry"], header["lifetime"]
@@ -136,20 +136,16 @@ def configure(
 
 def _open_dead_letter(queue: Queue, codec: Any, type: Any, mode: int, group: int | None) -> Queue:
     """Opens the queue for expired messages, whatever its size, or makes one like ``queue``."""
-    options: dict[str, Any] = {"namespace": queue._place, "codec": codec, "type": type}
-    sizes = {"capacity": queue._geometry[0] * PAGE, "max_message": queue._geometry[2], "lifetime": queue._lifetime}
+    found: dict[str, Any] = {"namespace": queue._place, "codec": codec, "type": type, "create": False}
+    units, _, max_message, *_ = queue._geometry
+    sizes = {"capacity": units * PAGE, "max_message": max_message, "lifetime": queue._lifetime}
+    made = found | sizes | {"create": True, "mode": mode, "group": group}
     while True:
-        other = Queue.__new__(Queue)
-        other._is_dead_letter = True  # its own dead-letter queue is not this one's business
-        try:
-            other.__init__(queue._config["dead_letter"], create=False, **options)  # type: ignore[misc]
-            return other
-        except errors.NotFoundError:
-            with contextlib.suppress(errors.NameInUseError):
-                other = Queue.__new__(Queue)
-                other._is_dead_letter = True
-                made = options | sizes | {"mode": mode, "group": group}
-                other.__init__(queue._config["dead_letter"], create=True, **made)  # type: ignore[misc]
+        for options in (found, made):
+            other = Queue.__new__(Queue)
+            other._is_dead_letter = True  # its own dead-letter queue is not this one's business
+            with contextlib.suppress(errors.NotFoundError, errors.NameInUseError):
+                other.__init__(queue._config["dead_letter"], **options)  # type: ignore[misc]
                 return other
 
 
@@ -189,10 +185,13 @@ def fail(queue: Queue, status: int, why: tuple[int, str, int, int] | None) -> No
             raise errors.ShutDown(f"{queue!r} has been shut down")
         case Status.NO_SPACE:
             place = str(queue._place.path)
-            room = os.statvfs(place)
-            raise no_space(*(why[2:] if why and why[2] else (PAGE, room.f_bavail * room.f_frsize)), place)
+            wanted, free = why[2:] if why else (0, 0)
+            if not wanted:
+                room = os.statvfs(place)
+                wanted, free = PAGE, room.f_bavail * room.f_frsize
+            raise no_space(wanted, free, place)
         case Status.OUT_OF_SLOTS:
-            raise errors.SystemLimitError(f"{queue!r} has 65536 leases out, as many as there can be: acknowledge some")
+            raise errors.SystemLimitError(f"{queue!r} has 65,536 leases out, as many as there can be: acknowledge some")
         case Status.CORRUPTED:
             raise errors.CorruptedError(
                 f"{path(queue)} holds what no honest program writes: unlink it and make a new one"
@@ -236,19 +235,14 @@ def note(error: Exception, attribute: str, value: Any) -> None:
 # --- the end of a handle ---------------------------------------------------------------------------
 
 
-def warn_if_last(queue: Queue) -> None:
-    """Warns if closing this handle throws messages away."""
-    if queue._lifetime != "attached" or queue._owner_pid != os.getpid():
-        return
-    left = queue.qsize()
-    if left and queue._attachment.is_alone() and queue._attachment.is_linked():
-        warnings.warn(
-            f"closing the last handle of {queue!r} throws away {left} message(s): take them first, or make the "
-            'queue with lifetime="kept"',
-            ResourceWarning,
-            stacklevel=3,
-            source=queue,
-        )
+def warn_lost(file_name: bytes, count: int) -> None:
+    """Warns that the last handle of all has been closed, and messages have gone with the queue."""
+    name = file_name.decode()
+    _warn(
+        f"closing the last handle of queue {'anonymous' if is_anonymous(name) else name!r} has thrown away {count} "
+        'message(s): take them first, or make the queue with lifetime="kept"',
+        ResourceWarning,
+    )
 
 
 def closed(queue: Queue) -> None:
@@ -256,9 +250,15 @@ def closed(queue: Queue) -> None:
     for waiter in list(queue._waiters.values()):
         waiter.close()
     if queue._dead_letter is not None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
-            queue._dead_letter.close()
+        queue._dead_letter.close()
+
+
+def _warn(text: str, category: type[Warning]) -> None:
+    """Warns at the line of the program that called into weft."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "weft":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, category, stacklevel=level)
 
 
 # --- names -----------------------------------------------------------------------------------------
@@ -374,15 +374,20 @@ def statistics(queue: Queue) -> QueueStatistics:
     counters = queue._counters()
     people = queue._participants()
     taken = counters["received"] - counters["dropped_oldest"] - counters["leased"] - counters["returned"]
+    dropped = counters["dropped_oldest"] + counters["dropped_newest"]
+    waiting_bytes = max(counters["sent_bytes"] - counters["received_bytes"], 0) + counters["returned_bytes"]
+    if counters["ended"]:  # at once: what is there still, or comes back, is for nobody any more
+        dropped += max(counters["sent"] - counters["received"] + counters["returned"], 0)
+        waiting_bytes = 0
     return QueueStatistics(
         sent=counters["sent"] + counters["dropped_newest"],
         received=max(taken, 0),
-        dropped=counters["dropped_oldest"] + counters["dropped_newest"],
+        dropped=dropped,
         redelivered=counters["redelivered"],
         dead_lettered=counters["dead_lettered"],
         depth=counters["depth"],
         leased=counters["leased"],
-        depth_bytes=max(counters["sent_bytes"] - counters["received_bytes"], 0),
+        depth_bytes=waiting_bytes,
         capacity=counters["capacity"],
         reserved=counters["reserved"],
         waiting_producers=sum(p[3] for p in people),
@@ -397,6 +402,22 @@ def statistics(queue: Queue) -> QueueStatistics:
 def dead_letter_queue(queue: Queue) -> Queue | None:
     """Where expired messages of ``queue`` go."""
     return queue._dead_letter
+
+
+def warn_refused(queue: Queue, refusal: Exception) -> None:
+    """Warns that an expired message of ``queue`` has been dropped."""
+    match refusal:
+        case errors.Full():
+            why = "has no room"
+        case errors.ShutDown():
+            why = "has been shut down"
+        case _:
+            why = f"does not take it: {refusal}"
+    _warn(
+        f"a message of queue {queue._name or 'anonymous'!r} that had been delivered {queue._geometry[3]} time(s) is "
+        f"lost: the dead-letter queue {queue._config['dead_letter']!r} {why}",
+        RuntimeWarning,
+    )
 
 
 class LeaseMany:
@@ -415,31 +436,46 @@ class LeaseMany:
     def __enter__(self) -> list[Any]:
         return [lease.item for lease in self.leases]
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.ack()
-        else:
-            self.release()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for lease in self.leases:
+            lease.__exit__(kind, error, trace)
 
     def ack(self) -> None:
-        """Acknowledges those not settled yet."""
+        """Acknowledges those not settled yet. May be repeated."""
         for lease in self.leases:
             lease.ack()
 
     def release(self) -> None:
-        """Gives back those not settled yet."""
+        """Gives those not settled yet back to the front of the queue. May be repeated.
+
+        Raises:
+            BufferError: As for ``Lease.release``. The other messages have been given back.
+        """
+        stands = None
         for lease in self.leases:
-            lease.release()
+            try:
+                lease.release()
+            except BufferError as error:
+                stands = error
+        if stands is not None:
+            raise stands
 
 
 def lease_many(queue: Queue, max_messages: int, timeout: float | None, block: bool) -> LeaseMany:
     """Leases what is there, waiting for the first alone."""
     max_messages = check_count(max_messages, "max_messages", sys.maxsize, 1)
-    leases = [queue.lease(timeout, block=block)]
-    with contextlib.suppress(errors.Empty, errors.ShutDown):
-        while len(leases) < max_messages:
-            leases.append(queue.lease(block=False))
-    return LeaseMany(leases)
+    batch = LeaseMany([queue.lease(timeout, block=block)])
+    try:
+        while len(batch) < max_messages:
+            batch.leases.append(queue.lease(block=False))
+    except (errors.Empty, errors.ShutDown, errors.SystemLimitError):
+        return batch
+    except BaseException as error:
+        batch.__exit__(type(error), error, None)
+        raise
+    return batch
 
 
 def plan_loan(queue: Queue, nbytes: int) -> LoanPlan:

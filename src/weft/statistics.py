@@ -33,12 +33,14 @@ class QueueStatistics:
     Attributes:
         sent: Messages that producers put, those dropped as the newest included.
         received: Messages that consumers took for good: by ``get``, or by a lease that was acknowledged.
-        dropped: Messages lost to ``on_full="drop-oldest"`` or ``"drop-newest"``.
+        dropped: Messages lost to ``on_full="drop-oldest"`` or ``"drop-newest"``, to
+            ``shutdown(immediate=True)``, those given back after it included, or because the dead-letter queue
+            did not take them.
         redelivered: How often a message was handed out again.
         dead_lettered: Messages put aside after ``max_deliveries``; counted in ``received`` too.
         depth: Messages that can be taken now.
         leased: Messages handed out by leases, not acknowledged yet.
-        depth_bytes: Bytes of the messages not yet taken; may be off by one message after a death.
+        depth_bytes: Bytes of the messages counted in ``depth``; may be off by one message after a death.
         capacity: Bytes that the queue may use at most.
         reserved: Bytes of it that have been reserved so far.
         waiting_producers: Threads asleep until there is room.

@@ -1,7 +1,9 @@
 """Namespaces: where names live, and who may come in."""
 
+import fcntl
 import os
 import pickle
+import select
 import stat
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 import weft
 from weft import namespace as module
 
-from ..helpers import run_program
+from ..helpers import run_program, start_program
 
 
 @pytest.fixture
@@ -189,6 +191,42 @@ def test_clean_removes_what_the_dead_left_and_nothing_else(spare):
             kept.unlink()
     assert place.clean() == []
     assert [path.name for path in spare.iterdir()] == ["foreign"]
+
+
+def test_clean_leaves_the_doorbell_of_an_unlinked_queue_that_is_in_use(spare):
+    place = weft.Namespace(spare)
+    with place.Queue("q", lifetime="kept") as queue:
+        queue.fileno()
+        with start_program(
+            """
+            queue = weft.Namespace(sys.argv[1]).Queue("q", create=False)
+            say("open")
+            hear()
+            queue.put(1)
+            """,
+            spare,
+        ) as producer:
+            producer.expect("open")
+            queue.unlink()
+            assert place.clean() == []
+            producer.say()
+            assert select.select([queue], [], [], 60)[0] == [queue]
+            producer.finish()
+        assert queue.get(timeout=0) == 1
+    assert list(spare.iterdir()) == []
+
+
+def test_clean_removes_what_was_to_become_a_queue(spare):
+    place = weft.Namespace(spare)
+    dead, in_the_making, other = (spare / name for name in (f".new-{1:016x}", f".new-{2:016x}", ".newspaper"))
+    for path in (dead, in_the_making, other):
+        path.write_bytes(bytes(100))
+    with in_the_making.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        assert place.clean() == []
+        assert sorted(spare.iterdir()) == [in_the_making, other]
+    assert place.clean() == []
+    assert list(spare.iterdir()) == [other]
 
 
 def test_clean_where_there_is_nothing(spare):

@@ -220,6 +220,23 @@ def test_statistics_count_bytes(open_queue):
     assert queue.statistics().depth_bytes == 0
 
 
+def test_bytes_that_are_given_back_count_again(open_queue):
+    queue, other = open_queue("q", codec="raw"), open_queue("q", codec="raw")
+    sizes = [100, 100_000, 10]
+    queue.put_many([bytes(size) for size in sizes])
+    leases = [queue.lease(), other.lease(), queue.lease()]
+    assert queue.statistics().depth_bytes == 0
+    leases[0].release()
+    assert queue.statistics().depth_bytes == 100
+    leases.pop(1)  # given back when collected
+    assert other.statistics().depth_bytes == 100_100
+    assert len(queue.get()) == 100
+    leases.pop().ack()
+    assert (queue.statistics().depth, queue.statistics().depth_bytes) == (1, 100_000)
+    assert len(queue.get()) == 100_000
+    assert queue.statistics().depth_bytes == 0
+
+
 def test_statistics_are_frozen(open_queue):
     seen = open_queue("q").statistics()
     with pytest.raises(AttributeError):
@@ -333,6 +350,63 @@ def test_forgetting_the_last_handle_of_a_queue_with_messages_warns():
     queue.put(1)
     with pytest.warns(ResourceWarning, match="1 message"):
         del queue
+
+
+def test_what_is_leased_is_lost_with_the_lease(open_queue):
+    queue = open_queue("q")
+    queue.put_many([1, 2])
+    lease = queue.lease()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        queue.close()
+        with weft.Queue("q", create=False) as other:
+            assert other.qsize() == 1
+    with pytest.warns(ResourceWarning, match="2 message") as warned:
+        del lease
+    assert [warning.filename for warning in warned] == [__file__]
+
+
+def test_what_is_settled_is_not_lost(open_queue):
+    queue = open_queue("q")
+    queue.put_many([1, 2])
+    lease = queue.lease()
+    lease.ack()
+    with pytest.warns(ResourceWarning, match="1 message") as warned:
+        queue.close()
+    assert [warning.filename for warning in warned] == [__file__]
+    assert lease.settled
+
+
+def test_closing_warns_when_the_last_view_goes(open_queue):
+    queue = open_queue("q", views=True)
+    queue.put_many([bytes(100_000), 2])
+    view = queue.get()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        queue.close()
+    assert queue.path.exists()
+    with pytest.warns(ResourceWarning, match="'q' .* 1 message"):
+        del view
+    assert not queue.path.exists()
+
+
+def test_closing_warns_of_given_up_messages_too(open_queue):
+    queue = open_queue("q", max_deliveries=1, dead_letter="dead")
+    queue.put("bad")
+    queue.lease().release()
+    with pytest.raises(weft.Empty):
+        queue.get(timeout=0)
+    with pytest.warns(ResourceWarning, match="'dead' .* 1 message"):
+        queue.close()
+
+
+def test_closing_an_unlinked_queue_does_not_warn(open_queue):
+    queue = open_queue("q")
+    queue.put(1)
+    queue.unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        queue.close()
 
 
 def test_closing_warns_of_nothing_that_is_not_lost(open_queue):

@@ -1,8 +1,16 @@
 """Leases that end badly: messages that cannot be decoded, and those that come back too often."""
 
+import asyncio
+import contextlib
+import re
+import signal
+from pathlib import Path
+
 import pytest
 
 import weft
+
+from ..segments import OBJECT_AT
 
 LARGE = 100_000
 
@@ -106,19 +114,138 @@ def test_given_up_messages_within_a_batch(open_queue):
     assert is_at_rest(queue)
 
 
-def test_full_dead_letter_queue_keeps_the_message_for_later(open_queue):
+def overwrite(path: Path, at: int, value: int, size: int = 4) -> None:
+    """Writes into the state of the queue behind ``path``."""
+    with path.open("r+b") as file:
+        file.seek(OBJECT_AT + at)
+        file.write(value.to_bytes(size, "little"))
+
+
+def iterate(queue: weft.Queue):
+    return next(iter(queue))
+
+
+def take_async(queue: weft.Queue):
+    async def main():
+        return await queue.aget(timeout=0)
+
+    return asyncio.run(main())
+
+
+def lease(queue: weft.Queue):
+    with queue.lease(timeout=0) as item:
+        return item
+
+
+def lease_many(queue: weft.Queue):
+    with queue.lease_many(1, timeout=0) as items:
+        return items[0]
+
+
+TAKES = [lambda q: q.get(timeout=0), lambda q: q.get_many(1)[0], lease, lease_many, iterate, take_async]
+
+
+@pytest.mark.parametrize("take", TAKES, ids=["get", "get_many", "lease", "lease_many", "next", "aget"])
+@pytest.mark.parametrize("end", ["full", "shut down", "shut down at once", "too small"])
+def test_dead_letter_queue_that_takes_nothing_more_does_not_end_the_stream(open_queue, message, take, end):
+    dead = open_queue("dead", 1, max_message=4 if end == "too small" else None)
+    queue = open_queue("q", max_deliveries=1, dead_letter="dead")
+    dead.put(1)
+    if end.startswith("shut down"):
+        dead.shutdown(immediate=end == "shut down at once")
+    if end == "too small":
+        dead.get()
+    queue.put_many([message, "next", "last"])
+    queue.lease().release()
+    with pytest.warns(RuntimeWarning, match="'q' that had been delivered 1 time.* lost: .*'dead'") as warned:
+        assert take(queue) == "next"
+    assert [warning.filename for warning in warned] == [__file__]
+    seen = queue.statistics()
+    assert (seen.dropped, seen.dead_lettered, seen.received, seen.depth, seen.leased) == (1, 0, 1, 1, 0)
+    assert is_at_rest(queue)
+    assert queue.get(timeout=0) == "last"
+    assert queue._pages()["loaned"] == queue._pages()["held"] == 0
+
+
+def test_last_message_lost_to_a_dead_letter_queue_ends_the_stream(open_queue):
+    dead = open_queue("dead")
+    queue = open_queue("q", max_deliveries=1, dead_letter="dead")
+    queue.put("bad")
+    queue.lease().release()
+    dead.shutdown()
+    queue.shutdown()
+    with pytest.warns(RuntimeWarning, match="has been shut down"):
+        assert list(queue) == []
+
+
+def test_lost_message_is_lost_once_even_if_its_warning_is_an_error(open_queue):
     dead = open_queue("dead", 1)
     queue = open_queue("q", max_deliveries=1, dead_letter="dead")
     dead.put("old")
+    queue.put_many(["bad", "good"])
+    queue.lease().release()
+    with pytest.raises(RuntimeWarning, match="no room"):
+        queue.get()
+    assert queue.get(timeout=0) == "good"
+    assert queue.statistics().dropped == 1
+    assert dead.get_many() == ["old"]
+
+
+def test_dead_letter_queue_that_is_damaged_does_not_end_the_stream(open_queue):
+    dead = open_queue("dead")
+    queue = open_queue("q", max_deliveries=1, dead_letter="dead")
+    queue.put_many(["bad", "good"])
+    queue.lease().release()
+    overwrite(dead.path, 0x80, 1 << 33, 8)  # tail, now far beyond its extent
+    with pytest.warns(RuntimeWarning, match=re.escape(str(dead.path))):
+        assert queue.get() == "good"
+
+
+@contextlib.contextmanager
+def interrupted_soon():
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_interrupt_on_the_way_to_the_dead_letter_queue_gives_the_message_back(open_queue):
+    dead = open_queue("dead")
+    queue = open_queue("q", max_deliveries=1, dead_letter="dead")
     queue.put("bad")
     queue.lease().release()
-    with pytest.raises(weft.WeftError):
-        queue.get(timeout=0)
-    assert queue.qsize() == 1
-    assert dead.get() == "old"
+    overwrite(dead.path, 0x40, 1 | 1 << 12)  # the producers' lock, as if `dead` were in the middle of a put
+    with interrupted_soon():
+        queue.get()
+    overwrite(dead.path, 0x40, 0)
+    seen = queue.statistics()
+    assert (seen.depth, seen.leased, seen.dropped, seen.dead_lettered) == (1, 0, 0, 0)
     with pytest.raises(weft.Empty):
         queue.get(timeout=0)
     assert dead.get(timeout=0) == "bad"
+
+
+@pytest.mark.parametrize(("capacity", "size"), [(64 << 10, 8000), (1 << 20, 8000), (1 << 20, LARGE)])
+def test_dead_letter_queue_with_smaller_records(open_queue, capacity, size):
+    dead = open_queue("dead", capacity=capacity)
+    queue = open_queue("q", max_deliveries=1, dead_letter="dead")
+    expired = [b"b" * size, "t" * size, {"d": b"d" * size}]
+    dead.put("before")
+    queue.put_many(expired)
+    for taken in [queue.lease() for _ in expired]:
+        taken.release()
+    with pytest.raises(weft.Empty):
+        queue.get(timeout=0)
+    dead.put("behind")
+    assert dead.get_many() == ["before", *expired, "behind"]
+    assert queue.statistics().dead_lettered == 3
 
 
 def test_dead_letter_queue_of_any_capacity(open_queue):

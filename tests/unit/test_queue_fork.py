@@ -303,6 +303,31 @@ def test_fork_while_another_thread_uses_the_queue():
     assert said == "True 1\n"
 
 
+def test_child_that_has_not_used_its_handle_keeps_the_messages():
+    said = run(
+        """
+        import warnings
+        queue = weft.Queue("q")
+        queue.put_many([1, 2])
+        parent, child_end = os.pipe(), os.pipe()
+        def child():
+            os.read(parent[0], 1)
+            with warnings.catch_warnings(record=True) as warned:
+                warnings.simplefilter("always")
+                queue.close()
+            say([str(warning.message)[:60] for warning in warned])
+        pid = fork(child)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            queue.close()
+        assert weft.Queue("q", create=False).get() == 1
+        os.write(parent[1], b"x")
+        join(pid)
+        """
+    )
+    assert "closing the last handle of queue 'q' has thrown away 1 mess" in said
+
+
 def test_listening_on_both_sides():
     said = run(
         """

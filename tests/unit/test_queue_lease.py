@@ -210,12 +210,12 @@ def test_thousands_of_leases(queue):
 def test_more_leases_than_there_can_be_is_a_typed_error(open_queue):
     queue = open_queue("q", codec="raw")
     queue.put_many([b""] * 65_537)
-    leases = [queue.lease() for _ in range(65_536)]
-    with pytest.raises(weft.SystemLimitError, match="65536"):
+    leases = queue.lease_many(70_000)
+    assert len(leases) == 65_536
+    with pytest.raises(weft.SystemLimitError, match="65,536 leases"):
         queue.lease(timeout=0)
     assert queue.qsize() == 1
-    for lease in leases:
-        lease.ack()
+    leases.ack()
     with queue.lease(timeout=0) as item:
         assert item == b""
 
@@ -253,6 +253,55 @@ def test_lease_many_ack_and_release(queue):
     assert queue.get_many() == [2, 3]
     with pytest.raises(weft.Empty):
         queue.lease_many(timeout=0)
+
+
+class Fussy:
+    """A codec that can't decode everything."""
+
+    def encode(self, obj):
+        return obj
+
+    def decode(self, data):
+        if bytes(data) == b"bad":
+            raise ValueError("bad")
+        return bytes(data)
+
+
+def test_lease_many_that_fails_gives_back_what_it_had_at_once(open_queue):
+    queue = open_queue("q", codec=Fussy())
+    queue.put_many([b"a", b"b", b"bad", b"c"])
+    with pytest.raises(ValueError, match="bad") as caught:
+        queue.lease_many(timeout=0)
+    assert queue.statistics().leased == 0
+    assert [queue.get(timeout=0) for _ in range(3)] == [b"a", b"b", b"c"]
+    del caught
+
+
+def test_lease_many_gives_back_all_that_can_be_though_views_are_in_use(open_queue):
+    queue = open_queue("q", capacity=256 << 10, views=True)
+    queue.put_many([b"1" * 60_000, b"2" * 60_000, b"3" * 60_000])
+    batch = queue.lease_many()
+    views = [batch.leases[0].item]
+    with pytest.raises(BufferError):
+        batch.release()  # there is no memory for a copy of the first
+    assert [lease.settled for lease in batch.leases] == [False, True, True]
+    assert [bytes(queue.get(timeout=0)[:1]) for _ in range(2)] == [b"2", b"3"]
+    views.clear()
+    batch.release()
+    assert bytes(queue.get(timeout=0)) == b"1" * 60_000
+
+
+def test_lease_many_whose_block_raises_gives_back_with_the_last_view(open_queue):
+    queue = open_queue("q", capacity=256 << 10, views=True)
+    queue.put_many([b"1" * 60_000, b"2" * 60_000, b"3" * 60_000])
+    views = []
+    with pytest.raises(LookupError), queue.lease_many() as items:
+        views.append(items.pop(0))
+        items.clear()
+        raise LookupError
+    assert queue.qsize() == 2
+    views.clear()
+    assert [bytes(queue.get(timeout=0)[:1]) for _ in range(3)] == [b"1", b"2", b"3"]
 
 
 # --- blocks ----------------------------------------------------------------------------------------

@@ -48,6 +48,38 @@ def test_immediate_drains_at_once(open_queue):
     assert queue.empty()
 
 
+@pytest.mark.parametrize("size", [1, 100_000])
+@pytest.mark.parametrize("end", ["release", "close"])
+def test_what_is_given_back_after_an_immediate_end_is_dropped(open_queue, size, end):
+    queue, other = open_queue("q"), open_queue("q")
+    queue.put_many([bytes(size)] * 4)
+    done, given_back = other.lease(), other.lease()
+    queue.shutdown(immediate=True)
+    assert queue.statistics().dropped == 2
+    done.ack()
+    if end == "release":
+        given_back.release()
+    else:
+        del given_back, done
+        other.close()
+    seen = queue.statistics()
+    assert (seen.sent, seen.received, seen.dropped, seen.depth, seen.leased) == (4, 1, 3, 0, 0)
+    assert seen.depth_bytes == queue.qsize() == 0
+    with pytest.raises(weft.ShutDown):
+        queue.get()
+
+
+def test_what_the_dead_had_after_an_immediate_end_is_dropped(open_queue):
+    queue = open_queue("q")
+    queue.put_many([1, 2])
+    with start_program("lease = weft.Queue('q').lease(); say('leased'); hear()") as holder:
+        holder.expect("leased")
+        queue.shutdown(immediate=True)
+    assert queue._recover()
+    seen = queue.statistics()
+    assert (seen.received, seen.dropped, seen.depth, seen.leased) == (0, 2, 0, 0)
+
+
 @pytest.mark.skipif(not hasattr(standard, "ShutDown"), reason="queue.Queue has no shutdown before Python 3.13")
 @pytest.mark.parametrize("immediate", [False, True])
 def test_standard_library_does_the_same(open_queue, immediate):

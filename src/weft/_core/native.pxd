@@ -68,13 +68,11 @@ cdef extern from "weft/queue.hpp" namespace "weft" nogil:
     cdef cppclass Segment:
         string identity()
         int unlink()
-        bool is_linked()
-        bool is_alone()
         const SegmentHeader &header()
 
     bool reclaim_segment "weft::Segment::reclaim"(const char *, const char *) except +
 
-    string identify_segment "weft::Segment::identify"(const char *, const char *) except +
+    bool sweep_hidden "weft::Segment::sweep"(const char *, const char *) except +
     const char *list_fault_points "weft::fault::list"()
 
     cdef cppclass atomic_u32 "std::atomic<uint32_t>":
@@ -82,6 +80,7 @@ cdef extern from "weft/queue.hpp" namespace "weft" nogil:
 
     cdef cppclass atomic_u64 "std::atomic<uint64_t>":
         uint64_t load()
+        uint64_t fetch_add(uint64_t)
 
     cdef cppclass Participant:
         uint32_t pid
@@ -163,7 +162,7 @@ cdef extern from "weft/queue.hpp" namespace "weft" nogil:
     cdef cppclass CQueue "weft::Queue":
         Status create(const char *, const char *, const SegmentSpec &, Failure &) except +
         Status open(const char *, const char *, Failure &) except +
-        void close()
+        uint64_t close()
         Status ensure_joined(Failure &)
         Status put(const Outgoing &, int64_t, Failure &)
         Status put_batch(const Outgoing *, uint32_t, uint32_t &, int64_t, Failure &)
@@ -184,6 +183,7 @@ cdef extern from "weft/queue.hpp" namespace "weft" nogil:
         bool has_ended()
         bool has_room()
         uint64_t depth()
+        uint64_t returned_bytes()
         void arm_bell(bool)
         int bell(bool)
         void wake_all()

@@ -9,9 +9,12 @@ from weft._core.native cimport CQueue, Incoming, Waiting
 
 
 @cython.final
+@cython.no_gc
 cdef class Attachment:
     cdef CQueue *q
     cdef bint open
+    cdef bytes name                # of its file
+    cdef list closing              # while its handle is being closed: takes the number of messages thrown away
 
 
 cdef class Queue:

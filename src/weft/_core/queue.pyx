@@ -13,12 +13,12 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
-from libcpp.string cimport string
 
 from weft._core.codec cimport Codec, Encoded
 from weft._core.native cimport (
     Batched, CQueue, Failure, Incoming, Lifetime, Outgoing, Owner, Participant, RecordKind, SegmentSpec, Status, Waiting,
-    close_fd, hush, identify_segment, kForever, kNowhere, list_fault_points, listen_bell, now_ns, reclaim_segment, ring_fd,
+    close_fd, hush, kForever, kNowhere, list_fault_points, listen_bell, now_ns, reclaim_segment, ring_fd,
+    sweep_hidden,
 )
 
 import sys
@@ -375,18 +375,24 @@ cdef class Queue:
         The last handle of all takes an ``"attached"`` queue along; if messages are left in it, a
         ``ResourceWarning`` says so.
         """
+        cdef bytes name
+        cdef list closing
         if self.q is NULL:
             return
+        self.q.wake_all()
+        self.q = NULL
+        if self.listener >= 0:
+            close_fd(self.listener)
+            self.listener = -1
+        name = self.attachment.name
+        closing = self.attachment.closing = [0]
+        self.attachment = None            # gone now, unless views, leases or other threads hold on to it
+        lost = closing.pop()
         try:
-            policy.warn_if_last(self)     # raises where warnings are errors
-        finally:
-            self.q.wake_all()
-            self.q = NULL
-            if self.listener >= 0:
-                close_fd(self.listener)
-                self.listener = -1
             policy.closed(self)
-            self.attachment = None
+        finally:
+            if lost:
+                policy.warn_lost(name, lost)      # raises where warnings are errors
 
     @property
     def closed(self):
@@ -408,6 +414,7 @@ cdef class Queue:
             "sent": state.sent, "received": state.received,
             "sent_bytes": state.sent_bytes, "received_bytes": state.received_bytes,
             "returned": state.returned.load(), "leased": state.leased.load(),
+            "returned_bytes": q.returned_bytes(), "ended": q.shut() == 2,
             "dropped_oldest": state.dropped_oldest.load(), "dropped_newest": state.dropped_newest.load(),
             "redelivered": state.redelivered.load(), "dead_lettered": state.dead_lettered.load(),
             "depth": q.depth(), "reserved": q.pool().reserved_bytes(), "capacity": q.pool().capacity_bytes(),

@@ -133,10 +133,9 @@ def reclaim(bytes directory, bytes name):
     return bool(reclaim_segment(directory, name))
 
 
-def segment_id(bytes directory, bytes name):
-    """The identity of the segment of that name as hexadecimal text, or None if there is none."""
-    cdef string found = identify_segment(directory, name)
-    return (<bytes> found).decode() or None
+def sweep(bytes directory, bytes name):
+    """Removes a doorbell, or what was to become a segment, if nobody has it open; whether it did."""
+    return bool(sweep_hidden(directory, name))
 
 
 def fault_points():

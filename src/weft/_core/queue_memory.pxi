@@ -6,6 +6,7 @@ cdef object describe(const Failure &why):
 
 
 @cython.final
+@cython.no_gc
 cdef class Attachment:
     """This process's part in a queue's segment. Lives as long as a handle or a view needs it."""
 
@@ -14,11 +15,18 @@ cdef class Attachment:
         self.open = False
 
     def __dealloc__(self):
+        cdef uint64_t lost = 0
         if self.q is not NULL:
             with nogil:
-                self.q.close()
+                lost = self.q.close()
                 del self.q
             self.q = NULL
+        if lost == 0:
+            return
+        if self.closing:
+            self.closing[0] = lost
+        elif policy is not None and not is_finalizing():
+            policy.warn_lost(self.name, lost)     # the last view has gone after the last handle
 
     def create(self, bytes directory, bytes name, tuple geometry, bytes config, unsigned int mode, int64_t group,
                bint kept):
@@ -37,6 +45,7 @@ cdef class Attachment:
         with nogil:
             status = self.q.create(where, what, spec, why)
         self.open = status == Status.ok
+        self.name = name
         return <int> status, describe(why)
 
     def attach(self, bytes directory, bytes name):
@@ -48,6 +57,7 @@ cdef class Attachment:
         with nogil:
             status = self.q.open(where, what, why)
         self.open = status == Status.ok
+        self.name = name
         return <int> status, describe(why)
 
     def header(self):
@@ -66,14 +76,6 @@ cdef class Attachment:
     def identity(self):
         """Tells this segment from all others that its name ever led to."""
         return (<bytes> self.q.segment().identity()).decode()
-
-    def is_alone(self):
-        """Whether no other participant is there now."""
-        return bool(self.q.segment().is_alone())
-
-    def is_linked(self):
-        """Whether the name still leads here."""
-        return bool(self.q.segment().is_linked())
 
     def unlink(self):
         """Removes the name: 1 done, 0 it was not there, or a negative errno."""

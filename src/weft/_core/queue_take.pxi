@@ -132,36 +132,58 @@ cdef int take_patiently(Queue self, Incoming *message, char *buffer, Status stat
 
 
 cdef int put_aside(Queue self, Incoming *message, const char *data) except -1:
-    """An expired message goes to the dead-letter queue, or is dropped where there is none."""
-    cdef CQueue *q = self.attachment.q
+    """An expired message goes to the dead-letter queue. Where there is none, or where it does not take the
+    message, the message is dropped: this queue's stream goes on whatever has become of the other one."""
+    cdef CQueue *q = self.attachment.q    # the caller holds on to it
     cdef Queue other = policy.dead_letter_queue(self)
-    cdef bint moved = False
-    cdef Outgoing copy
-    cdef Failure why
-    cdef uint32_t unit = kNowhere
+    cdef object refusal = None
+    cdef Status status = Status.busy
     try:
         if other is not None:
-            copy.kind = message.kind
-            copy.unit = kNowhere
-            copy.data = data
-            copy.size = message.size
-            if message.unit != kNowhere:
-                copy.total = message.total
-                copy.body_size = message.body_size
-                if take_block(other, message.total, &unit, False, None) == 0:
-                    return 0
-                memcpy(other.attachment.q.pool().data(unit), q.pool().data(message.unit), message.total)
-                copy.unit = unit
-                moved = put_block(other, other.attachment, &copy, False, None)
-            else:
-                moved = put_patiently(other, &copy, check_open(other).put(copy, 0, why), &why, False, None)
-        moved = True
-    finally:
-        if moved:
-            q.acknowledge(message[0])
-            if message.unit != kNowhere:
-                q.give_block(message.unit)
-            q.count_dead_lettered()
-        else:
-            q.give_back(message[0], kNowhere, now_ns() + 1_000_000_000)
+            try:
+                put_copy(other, q, message, data)
+            except policy.errors.WeftError as error:
+                check_open(self)          # closed by another thread, and the other one with it
+                refusal = error
+    except BaseException:
+        while status == Status.busy or status == Status.timed_out or status == Status.interrupted:
+            with nogil:
+                status = q.give_back(message[0], kNowhere, now_ns() + LOCK_PATIENCE)
+            PyErr_CheckSignals()
+        raise
+    q.acknowledge(message[0])
+    if message.unit != kNowhere:
+        q.give_block(message.unit)
+    if refusal is None:
+        q.count_dead_lettered()
+        return 0
+    q.state().dropped_oldest.fetch_add(1)
+    policy.warn_refused(self, refusal)    # raises where warnings are errors
     return 0
+
+
+cdef int put_copy(Queue other, CQueue *q, Incoming *message, const char *data) except -1:
+    """Puts a copy of what has been taken from ``q`` into ``other``, whose sizes may differ; does not wait."""
+    cdef Attachment there = other.attachment
+    cdef bint in_block = message.unit != kNowhere
+    cdef uint32_t unit = kNowhere
+    cdef Outgoing copy
+    cdef Failure why
+    check_open(other)
+    copy.kind = message.kind
+    copy.unit = kNowhere
+    copy.data = data
+    if in_block:
+        copy.data = q.pool().data(message.unit)
+    copy.total = message.total if in_block else message.size
+    copy.body_size = message.body_size if in_block or message.kind == RecordKind.raw else message.size
+    if copy.total > other.max_message:
+        policy.too_large(other, copy.total, other.max_message)
+    if not in_block and copy.total <= other.inline_max:
+        copy.size = message.size
+        return put_patiently(other, &copy, there.q.put(copy, 0, why), &why, False, None)
+    take_block(other, copy.total, &unit, False, None)
+    with nogil:
+        memcpy(there.q.pool().data(unit), copy.data, copy.total)
+    copy.unit = unit
+    return put_block(other, there, &copy, False, None)

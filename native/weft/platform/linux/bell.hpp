@@ -3,6 +3,9 @@
 // One FIFO beside the segment serves all its listeners. A listener watches it edge-triggered through
 // an epoll instance of its own, so every ring reaches every listener, nobody has to take bytes out of
 // the FIFO, and a listener that dies takes no ring along. Ringers empty the FIFO when it is full.
+//
+// Who has the FIFO open has a shared flock on it; who gets it alone may remove it, since whoever comes
+// later makes it anew.
 #pragma once
 
 #include <fcntl.h>
@@ -13,26 +16,37 @@
 #include <cerrno>
 #include <cstdint>
 
+#include "file.hpp"
+
 namespace weft::os {
 
 // Mode and group are those of the segment that `like` has open.
 inline int open_bell(const char* path, bool create, int like) noexcept {
-    struct stat s;
-    bool made = false;
-    if (create && fstat(like, &s) == 0) {
-        made = mkfifo(path, 0600) == 0;
-        if (!made && errno != EEXIST) return -1;
+    for (int tries = 0;; ++tries) {
+        struct stat s;
+        bool made = false;
+        if (create && fstat(like, &s) == 0) {
+            made = mkfifo(path, 0600) == 0;
+            if (!made && errno != EEXIST) return -1;
+        }
+        int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0 && !(create && errno == ENOENT && tries < 200)) return -1;
+        if (made && fd >= 0 && (fchown(fd, uid_t(-1), s.st_gid) != 0 || fchmod(fd, s.st_mode & 0777) != 0)) {
+            // Others may not hear it then; we do, and nothing is lost.
+        }
+        if (fd >= 0 && (fstat(fd, &s) != 0 || !S_ISFIFO(s.st_mode))) {
+            close(fd);
+            errno = EINVAL;
+            return -1;
+        }
+        // Somebody may be removing what nobody had open until now. One who stopped half-way is not waited
+        // for: what it removes later costs some rings, and sleepers look by themselves.
+        if (fd >= 0 && ((attach_shared(fd) && is_linked_as(fd, AT_FDCWD, path)) || tries >= 200)) return fd;
+        if (fd >= 0) {
+            close(fd);
+            usleep(1000);
+        }
     }
-    int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
-    if (made && fd >= 0 && (fchown(fd, uid_t(-1), s.st_gid) != 0 || fchmod(fd, s.st_mode & 0777) != 0)) {
-        // Others may not hear it then; we do, and nothing is lost.
-    }
-    if (fd >= 0 && (fstat(fd, &s) != 0 || !S_ISFIFO(s.st_mode))) {
-        close(fd);
-        errno = EINVAL;
-        return -1;
-    }
-    return fd;
 }
 
 inline void ring(int bell) noexcept {

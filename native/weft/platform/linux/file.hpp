@@ -15,6 +15,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "file_lock.hpp"
+
 namespace weft::os {
 
 inline constexpr uint64_t kPage = 4096;
@@ -37,31 +39,42 @@ private:
     int fd_;
 };
 
+// A file under a hidden name, which is put in `temporary`. It is locked as an attached one is, so that
+// whoever sweeps up what kills have left can tell; one that is swept up before it is locked is made anew.
+inline int create_hidden(int directory, unsigned mode, char* temporary, size_t size) noexcept {
+    for (;;) {
+        uint64_t random = 0;
+        if (getrandom(&random, sizeof random, 0) != sizeof random) return -1;
+        snprintf(temporary, size, ".new-%016llx", static_cast<unsigned long long>(random));
+        int fd = openat(directory, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+        if (fd < 0) return fd;
+        struct stat s;
+        const bool locked = attach_shared(fd);
+        if (locked ? fstat(fd, &s) == 0 && s.st_nlink : errno != EWOULDBLOCK) return fd;
+        close(fd);
+    }
+}
+
 // A file that no name leads to yet, so that a creator killed now leaves nothing behind. A file system
-// without such files gets a hidden name instead, kept in `temporary` until the file is linked; what a
-// kill leaves of those is swept up with other leftovers.
+// without such files gets a hidden name instead, until the file is linked.
 inline int create_unlinked(int directory, unsigned mode, char* temporary, size_t size) noexcept {
     temporary[0] = 0;
     int fd = openat(directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
     if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT)) return fd;
-    uint64_t random = 0;
-    if (getrandom(&random, sizeof random, 0) != sizeof random) return -1;
-    snprintf(temporary, size, ".new-%016llx", static_cast<unsigned long long>(random));
-    return openat(directory, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+    return create_hidden(directory, mode, temporary, size);
 }
 
-// Gives the file its name in one step; EEXIST if somebody else was first.
+// Gives the file its name in one step; EEXIST if somebody else was first. A hidden name stays until
+// remove_hidden.
 inline int link_file(int fd, int directory, const char* temporary, const char* name) noexcept {
-    if (temporary[0]) {
-        int result = linkat(directory, temporary, directory, name, 0);
-        int error = errno;
-        unlinkat(directory, temporary, 0);
-        errno = error;
-        return result;
-    }
+    if (temporary[0]) return linkat(directory, temporary, directory, name, 0);
     char path[64];
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     return linkat(AT_FDCWD, path, directory, name, AT_SYMLINK_FOLLOW);
+}
+
+inline void remove_hidden(int directory, const char* temporary) noexcept {
+    if (temporary[0]) unlinkat(directory, temporary, 0);
 }
 
 inline int open_file(int directory, const char* name) noexcept {
