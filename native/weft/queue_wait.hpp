@@ -38,8 +38,9 @@ inline bool Queue::spin(int64_t deadline_ns, Waiting mode, Ready ready) noexcept
 // One sleep on what was announced. Who sleeps looks after the dead: often while somebody holds what
 // would have to come back.
 inline Status Queue::sleep(Event& event, uint32_t announced, std::atomic<uint32_t>& sleepers,
-                           int64_t deadline_ns) noexcept {
-    const int64_t start = os::now_ns();
+                           int64_t deadline_ns, Waiting mode) noexcept {
+    const bool learns = mode == Waiting::balanced && !spin_skips_.load(std::memory_order_relaxed);
+    const int64_t start = learns || deadline_ns != kForever ? os::now_ns() : 0;
     if (start >= deadline_ns) return Status::timed_out;
     const bool watchful = state_->leased.load(std::memory_order_relaxed) != 0;
     int64_t most = watchful ? Event::kWatchfulTickNs : Event::kTickNs;
@@ -47,7 +48,7 @@ inline Status Queue::sleep(Event& event, uint32_t announced, std::atomic<uint32_
     sleepers.fetch_add(1, std::memory_order_relaxed);
     os::Sleep how = event.sleep(announced, most);
     sleepers.fetch_sub(1, std::memory_order_relaxed);
-    if (!spin_skips_.load(std::memory_order_relaxed)) {
+    if (learns) {
         // A short sleep was dearer than the spin that would have saved it; a long one shows that the
         // spin before it was wasted.
         const int64_t learnt = spin_ns_.load(std::memory_order_relaxed);
@@ -68,7 +69,7 @@ inline bool Queue::glance_items(Waiting mode) noexcept {
     if (mode == Waiting::power || spin_skips_.load(std::memory_order_relaxed)) return has_items();
     const uint64_t head = state_->head.load(std::memory_order_relaxed);
     const uint64_t before = glanced_.exchange(head, std::memory_order_relaxed);
-    if (Mark::between(before, head) >= kStream)
+    if (mode == Waiting::balanced && Mark::between(before, head) >= kStream)
         for (int i = 0; i < kLookAway; ++i) relax_cpu();
     for (int i = 0; i < 24; ++i) {
         if (has_items()) return true;
@@ -82,7 +83,7 @@ inline Status Queue::wait_items(int64_t deadline_ns, Waiting mode) noexcept {
     if (spin(deadline_ns, mode, ready)) return Status::ok;
     uint32_t announced = state_->items.announce_sleeper();
     if (ready()) return Status::ok;
-    return sleep(state_->items, announced, people_.mine().waiting_consumers, deadline_ns);
+    return sleep(state_->items, announced, people_.mine().waiting_consumers, deadline_ns, mode);
 }
 
 // Whether there is memory for a message only the pool can say, by trying. So the first call announces
@@ -101,7 +102,7 @@ inline Status Queue::wait_room(uint32_t& announced, int64_t deadline_ns, Waiting
     }
     uint32_t since = announced;
     announced = 0;
-    return sleep(state_->room, since, people_.mine().waiting_producers, deadline_ns);
+    return sleep(state_->room, since, people_.mine().waiting_producers, deadline_ns, mode);
 }
 
 }  // namespace weft
