@@ -100,7 +100,9 @@ cdef class Queue:
             ``"latency"`` spins for 2 ms; ``"power"`` never spins.
         views: Whether large ``bytes`` come as read-only memoryviews into shared memory.
         max_deliveries: How often a leased message is handed out at most.
-        dead_letter: Name of the queue to which a message goes after that; without one it is dropped.
+        dead_letter: Name of the queue to which a message goes after that; without one it is dropped. Where
+            that queue can't take it (full, shut down, too small), the message is lost with a RuntimeWarning
+            and counted in ``statistics().dropped``; this queue goes on.
 
     Raises:
         MismatchError: The name exists with other settings, another codec or type, or is another kind.
