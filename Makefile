@@ -63,8 +63,10 @@ types: $(BUILD)/installed  ## Strict type check, and the native stubs against wh
 native: $(VENV)/.ready  ## The C++ tests under the address, undefined and thread sanitizers
 	PATH=$(abspath $(BIN)):$$PATH bash ci/native_tests.sh $(BUILD)
 
-docs: $(BUILD)/installed  ## Build the documentation
+docs: $(BUILD)/installed  ## Build the documentation; run the code in its pages, compare the layout it draws
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python docs/check_layout.py
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python docs/check_pages.py
 
 examples: $(BUILD)/installed  ## Run every example and compare what it prints
 	$(BIN)/python ci/run_examples.py

@@ -81,7 +81,8 @@ cdef class Queue:
         {'id': 1, 'tags': ('a', 'b')}
 
     Args:
-        name: 1 to 200 ASCII letters, digits or ``_ . + @ : = , -``. An int here is ``maxsize``, as in the
+        name: 1 to 200 ASCII letters, digits or ``_ . + @ : = , -``, of which the first is a letter, a digit or
+            ``_``; no ``..``, and nothing that begins with ``anon-``. An int here is ``maxsize``, as in the
             standard library.
         maxsize: Messages that may wait at most; 0 or less: bounded by ``capacity`` alone.
         create: True: must not exist; False: must exist; None: opens or creates.
@@ -99,7 +100,9 @@ cdef class Queue:
         wait: How this handle waits: ``"balanced"`` spins for as long as that has paid lately, then sleeps;
             ``"latency"`` spins for 2 ms; ``"power"`` never spins.
         views: Whether large ``bytes`` come as read-only memoryviews into shared memory.
-        max_deliveries: How often a leased message is handed out at most.
+        max_deliveries: How often a leased message is handed out at most: each delivery by a lease counts,
+            whether the lease was given back or its holder died. After that the message is set aside when a
+            consumer would meet it next.
         dead_letter: Name of the queue to which a message goes after that; without one it is dropped. Where
             that queue can't take it (full, shut down, too small), the message is lost with a RuntimeWarning
             and counted in ``statistics().dropped``; this queue goes on.
@@ -210,8 +213,13 @@ cdef class Queue:
 
         Raises:
             Full: As for ``put``; its ``sent`` tells how many have been put.
-            ShutDown, MessageTooLargeError, NoSpaceError, TypeError: As for ``put``. Items before the one
-                that failed may have been put; the error's ``sent`` tells how many, where it has one.
+            ShutDown: As for ``put``.
+            MessageTooLargeError: As for ``put``.
+            NoSpaceError: As for ``put``.
+            TypeError: As for ``put``.
+
+        Items before the one that failed may have been put: the error's ``sent`` tells how many. Any thread of
+        any process may call this at the same time; if the caller dies, what it had put is there.
         """
         cdef tuple all_items = tuple(items)
         cdef Py_ssize_t at = 0, count = len(all_items)
@@ -281,7 +289,12 @@ cdef class Queue:
             so has those that can in its attribute ``messages``.
 
         Raises:
-            Empty, ShutDown, CorruptedError: As for ``get``.
+            Empty: As for ``get``.
+            ShutDown: As for ``get``.
+            CorruptedError: As for ``get``.
+
+        Any thread of any process may call this at the same time. A consumer killed inside or after the call
+        takes along what it had taken.
         """
         cdef Py_ssize_t wanted = max_messages
         if wanted < 1:
@@ -295,8 +308,10 @@ cdef class Queue:
         """Takes the message at the front on condition.
 
         ``with queue.lease() as item:`` acknowledges on leaving the block. If the block raises, or this
-        process dies, the message returns to the front of the queue and another consumer gets it, at
-        once: the kernel tells of the death.
+        process dies, the message returns to the front of the queue and another consumer gets it. Deaths are
+        learnt from the kernel, not by a time limit on the work: consumers that wait ask every 25 ms while
+        leases are out (one that fell asleep before the lease was taken, after 250 ms at most), and who calls
+        ``get`` or ``lease`` asks too, every 5 ms at most. A stopped process is alive and keeps its leases.
 
         Args:
             timeout: Seconds to wait at most; None waits for ever, 0 not at all.
@@ -306,7 +321,13 @@ cdef class Queue:
             A ``Lease``: a context manager with ``item``, ``redelivered``, ``ack()`` and ``release()``.
 
         Raises:
-            Empty, ShutDown, CorruptedError: As for ``get``.
+            Empty: As for ``get``.
+            ShutDown: The queue has been shut down and is drained, and nobody else holds a lease on a message
+                that could come back.
+            SystemLimitError: 65,536 leases are out, as many as there can be.
+            CorruptedError: As for ``get``.
+
+        Any thread of any process may call this at the same time.
         """
         cdef Incoming message
         cdef char buffer[SCRATCH]
@@ -343,6 +364,11 @@ cdef class Queue:
 
     def lease_many(self, max_messages=BATCH, timeout=None, *, block=True):
         """Leases up to ``max_messages`` that are there, waiting only for the first.
+
+        Args:
+            max_messages: At least 1.
+            timeout: Seconds to wait for the first at most; None waits for ever, 0 not at all.
+            block: Whether to wait for a first message.
 
         Returns:
             A ``LeaseMany``: a context manager that gives the list of items, acknowledges all on leaving
@@ -490,7 +516,12 @@ cdef class Queue:
 
     @property
     def token(self):
-        """A short string that opens this queue in any process: ``weft.open(token)``."""
+        """The queue's address as a short string, for an environment variable or a command line.
+
+        ``weft.open(token)`` opens this very queue in any process of this machine that may, never a later one
+        of the same name. It carries the path, the identity and this handle's settings, but no ``type=`` and no
+        codec object: those are given to ``weft.open``.
+        """
         return policy.token(self)
 
     @property
@@ -507,27 +538,116 @@ cdef class Queue:
         return policy.unlink(self)
 
     def loan(self, nbytes, block=True, timeout=None):
-        """``with queue.loan(nbytes) as view:`` gives shared memory to write a message of bytes into, sent
-        on leaving the block without a copy and dropped if the block raises. The consumer gets ``bytes``,
-        or a view with ``views=True``. Nothing may write into the memory after the block."""
+        """Lends shared memory to write a message of bytes into.
+
+        ``with queue.loan(nbytes) as view:`` sends it on leaving the block, without a copy, and drops it if
+        the block raises. The consumer gets ``bytes``, or a view with ``views=True``. Nothing may write into
+        the memory after the block.
+
+        Args:
+            nbytes: Size of the message in bytes, at least 1.
+            block: Whether to wait for memory, and on leaving for room.
+            timeout: Seconds to wait at most, each time; None waits for ever, 0 not at all.
+
+        Returns:
+            A context manager that gives a writable ``memoryview`` of ``nbytes`` bytes.
+
+        Raises:
+            Full: No memory in time; or, on leaving, no room: the message is dropped.
+            ShutDown: The queue has been shut down.
+            MessageTooLargeError: ``nbytes`` is larger than ``max_message``.
+            NoSpaceError: The file system cannot back it.
+            TypeError: The codec is not ``"default"`` or ``"raw"``.
+
+        Any number of loans may be open at the same time, in any thread. If the process dies in the block, the
+        memory returns to the queue.
+        """
         return make_loan(self, policy.plan_loan(self, nbytes), block, timeout)
 
     def loan_array(self, shape, dtype="u1", block=True, timeout=None):
-        """``with queue.loan_array(shape, dtype) as array:`` is ``loan`` for a NumPy array, which the
-        consumer receives as a read-only array in place."""
+        """Lends shared memory to write a NumPy array into.
+
+        ``with queue.loan_array(shape, dtype) as array:`` sends the array on leaving the block and drops it if
+        the block raises. The consumer gets a read-only array over the same memory; here too it is read-only
+        from then on. An array below the size that has a block of its own (some 8 KiB) is copied.
+
+        Args:
+            shape: An int or a sequence of ints, as for ``numpy.empty``.
+            dtype: What ``numpy.dtype`` takes, without Python objects.
+            block: Whether to wait for memory, and on leaving for room.
+            timeout: Seconds to wait at most, each time; None waits for ever, 0 not at all.
+
+        Returns:
+            A context manager that gives a writable C-ordered ``numpy.ndarray``. Its content is what was in the
+            memory before.
+
+        Raises:
+            Full: As for ``loan``.
+            ShutDown: As for ``loan``.
+            MessageTooLargeError: As for ``loan``.
+            NoSpaceError: As for ``loan``.
+            TypeError: The codec is not ``"default"``, or the dtype holds Python objects.
+            ValueError: A negative extent.
+
+        Any number of loans may be open at the same time, in any thread. If the process dies in the block, the
+        memory returns to the queue.
+        """
         cdef LoanPlan plan = known_plan(self, shape, dtype)
         return make_loan(self, policy.plan_array(self, shape, dtype) if plan is None else plan, block, timeout)
 
     async def aput(self, obj, timeout=None):
-        """``put`` for asyncio and trio: waits without a thread; cancelled, it has put nothing."""
+        """``put`` for asyncio and trio: waits without a thread.
+
+        Args:
+            obj: What the queue's codec carries.
+            timeout: Seconds to wait at most; None waits for ever, 0 not at all.
+
+        Raises:
+            Full: No room in time, or at once with ``on_full="fail"``.
+            ShutDown: As for ``put``.
+            MessageTooLargeError: As for ``put``.
+            NoSpaceError: As for ``put``.
+            TypeError: As for ``put``.
+
+        Cancelled while it waits, it has put nothing. Any number of tasks may wait at the same time.
+        """
         return await policy.aput(self, obj, timeout)
 
     async def aget(self, timeout=None):
-        """``get`` for asyncio and trio: waits without a thread; cancelled, it has taken nothing."""
+        """``get`` for asyncio and trio: waits without a thread.
+
+        Args:
+            timeout: Seconds to wait at most; None waits for ever, 0 not at all.
+
+        Returns:
+            What was put, as from ``get``.
+
+        Raises:
+            Empty: As for ``get``.
+            ShutDown: As for ``get``.
+            CorruptedError: As for ``get``.
+
+        Cancelled, it has taken nothing. Any number of tasks may wait at the same time.
+        """
         return await policy.aget(self, timeout)
 
     def alease(self, timeout=None):
-        """``async with queue.alease() as item:`` is ``lease`` for asyncio and trio."""
+        """``async with queue.alease() as item:`` is ``lease`` for asyncio and trio.
+
+        Args:
+            timeout: Seconds to wait at most; None waits for ever, 0 not at all.
+
+        Returns:
+            An asynchronous context manager that gives the message; acknowledged on leaving, given back if the
+            block raises or is cancelled, or the process dies.
+
+        Raises:
+            Empty: As for ``lease``, on entering.
+            ShutDown: As for ``lease``, on entering.
+            CorruptedError: As for ``lease``, on entering.
+
+        Cancelled while it waits, it has taken nothing.
+        """
         return policy.alease(self, timeout)
 
     def __iter__(self):

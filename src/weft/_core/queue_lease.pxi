@@ -21,7 +21,6 @@ cdef class Lease:
 
     Attributes:
         item: The message.
-        redelivered: How often it had been handed out before.
     """
 
     cdef Attachment attachment
@@ -37,6 +36,7 @@ cdef class Lease:
 
     @property
     def redelivered(self):
+        """How often the message had been handed out before: 0 the first time."""
         return self.message.deliveries - 1
 
     @property
