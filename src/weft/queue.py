@@ -226,7 +226,7 @@ def too_large(queue: Queue, size: int, limit: int) -> None:
     )
 
 
-def note(error: Exception, attribute: str, value: Any) -> None:
+def note(error: BaseException, attribute: str, value: Any) -> None:
     """Tells in the error of a ``put_many`` or ``get_many`` how far it came."""
     with contextlib.suppress(AttributeError):
         setattr(error, attribute, value)

@@ -286,6 +286,24 @@ def test_get_many_hands_over_what_can_be_decoded_with_the_error(open_queue):
     assert queue.empty()
 
 
+def test_get_many_interrupted_in_a_decoder_keeps_the_others(open_queue):
+    class Interrupted(Reversed):
+        def decode(self, data):
+            if data == b"stop":
+                raise KeyboardInterrupt
+            return super().decode(data)
+
+    queue = open_queue("q", codec=Interrupted())
+    raw = open_queue("q", codec=type("Raw", (Reversed,), {"encode": lambda self, obj: obj})())
+    raw.put_many([b"1", b"stop", b"3"])
+    with pytest.raises(KeyboardInterrupt) as caught:
+        queue.get_many()
+    assert caught.value.messages == ["1", "3"]
+    with pytest.raises(weft.Empty) as caught:
+        queue.get_many(timeout=0)
+    assert not hasattr(caught.value, "messages")
+
+
 # --- messages that no encoder made -----------------------------------------------------------------
 
 GARBAGE = [

@@ -47,9 +47,10 @@ cdef list take_many(Queue self, Py_ssize_t wanted, object block, object timeout)
             try:
                 result.append(self.get(False, None) if result else self.get(block, timeout))
             except Exception as error:
-                if result and isinstance(error, (Empty, policy.errors.ShutDown)):
-                    return result
-                policy.note(error, "messages", result)
+                if result:
+                    if isinstance(error, (Empty, policy.errors.ShutDown)):
+                        return result
+                    policy.note(error, "messages", result)
                 raise
         if len(result) >= wanted or self.q is NULL or not held.q.has_items():
             return result
@@ -62,7 +63,7 @@ cdef int decode_batch(Queue self, const char *at, uint32_t count, list result) e
     while count:
         try:
             decode_run(self, &at, &count, result)
-        except Exception as error:
+        except BaseException as error:    # a codec's, or Ctrl-C in its midst
             failure = failure or error
     if failure is not None:
         policy.note(failure, "messages", result)
