@@ -50,7 +50,7 @@ def read_stub(path: Path) -> dict[str, str]:
 
 
 # Native methods carry no signatures; their stubs, which are checked against them, do.
-STUBS = read_stub(Path(weft._core.__path__[0]) / "queue.pyi")
+STUBS = {k: v for stub in sorted(Path(weft._core.__path__[0]).glob("*.pyi")) for k, v in read_stub(stub).items()}
 
 
 def add_signatures(app, docname, source):

@@ -5,7 +5,9 @@
 // queue_recover.hpp (what a death leaves, and who sees to it).
 #pragma once
 
+#include "object.hpp"
 #include "queue_layout.hpp"
+#include "waiting.hpp"
 
 namespace weft {
 
@@ -50,21 +52,13 @@ struct Batched {
     const char* next() const noexcept { return data - sizeof(RecordHeader) + record_bytes(size); }
 };
 
-enum class Waiting { latency, balanced, power };
-
-class Queue {
+class Queue final : public Object {
 public:
-    static constexpr int64_t kNow = 0;                // a deadline that has passed
-    static constexpr int64_t kForever = INT64_MAX;
-
     // spec.geometry holds units, limit, max_message and max_deliveries.
-    Status create(const char* directory, const char* name, SegmentSpec spec, Failure& why);
-    Status open(const char* directory, const char* name, Failure& why);
-    // How many messages went with the queue: 0 unless this was the last attachment of all.
-    uint64_t close() noexcept;
-
-    // Joins anew after a fork; every operation is called through this.
-    Status ensure_joined(Failure& why) noexcept {
+    Status create(const char* directory, const char* name, SegmentSpec spec, Failure& why) override;
+    Status open(const char* directory, const char* name, Failure& why) override;
+    uint64_t close() noexcept override;
+    Status ensure_joined(Failure& why) noexcept override {
         return people_.foreign() ? rejoin(why) : Status::ok;
     }
 
@@ -110,8 +104,6 @@ public:
     uint64_t returned_bytes() noexcept;
     // Arms the doorbell for whoever waits for items, or for room.
     void arm_bell(bool for_room) noexcept { (for_room ? state_->room : state_->items).announce_bell(); }
-    // The bell's FIFO, made if asked for and need be; -1 and errno. Stays this queue's.
-    int bell(bool create) noexcept;
     void wake_all() noexcept;
 
     // --- the end of the stream, and of others
@@ -119,8 +111,6 @@ public:
     uint32_t shut() const noexcept { return state_->shut.load(std::memory_order_acquire); }
     // Gives back what the dead owned (queue_recover.hpp). True if somebody was dead.
     bool recover(bool at_once) noexcept;
-    Segment& segment() noexcept { return segment_; }
-    Participants& people() noexcept { return people_; }
     Pool& pool() noexcept { return pool_; }
     QueueState& state() noexcept { return *state_; }
     const QueueGeometry& geometry() const noexcept { return geometry_; }
@@ -150,8 +140,8 @@ private:
     Status write_record(const Outgoing& message, Cursor& cursor, Failure& why) noexcept;
     Status next_extent(Cursor& cursor, Failure& why) noexcept;
     void commit(const Cursor& cursor) noexcept;
-    void notify_items(int count) noexcept;
-    void notify_room(int count) noexcept;
+    void notify_items(int count) noexcept { notify(state_->items, count); }
+    void notify_room(int count) noexcept { notify(state_->room, count); }
     void notify_taken(uint32_t count, bool left_extent) noexcept;
     bool is_extent_spent(uint32_t unit, uint64_t word) noexcept;
 
@@ -173,22 +163,14 @@ private:
     bool gone(Owner owner, bool own) noexcept;
     static constexpr uint64_t kStream = 4;  // messages since the queue was empty last that make a stream
     static constexpr int kLookAway = 200;
-    static constexpr int64_t kMinSpinNs = 2'000, kMaxSpinNs = 50'000, kLatencySpinNs = 2'000'000;
-    template <class Ready>
-    bool spin(int64_t deadline_ns, Waiting mode, Ready ready) noexcept;
     Status sleep(Event& event, uint32_t announced, std::atomic<uint32_t>& sleepers, int64_t deadline_ns,
                  Waiting mode) noexcept;
-    void ring_bell() noexcept;
 
-    Segment segment_;
-    Participants people_;
     Pool pool_;
     QueueState* state_ = nullptr;
     QueueGeometry geometry_{};
     uint64_t units_at_ = 0;
-    std::atomic<int> bell_{-1};
-    std::atomic<int64_t> spin_ns_{20'000};  // how long spinning pays, as far as this handle has learnt
-    std::atomic<uint32_t> spin_failures_{0}, spin_skips_{0};
+    Patience patience_;
     std::atomic<uint64_t> glanced_{0};       // head when this handle last found the queue empty
     std::atomic<uint32_t> known_leases_{0};  // entries of the lease table seen to be backed
 };
@@ -258,34 +240,9 @@ inline uint64_t Queue::close() noexcept {
         }
         wake_all();
     }
-    if (int bell = bell_.exchange(-1); bell >= 0) ::close(bell);
     const uint64_t left = state_ ? depth() : 0;
     state_ = nullptr;
-    return segment_.detach() ? left : 0;
-}
-
-inline int Queue::bell(bool create) noexcept {
-    int bell = bell_.load(std::memory_order_acquire);
-    if (bell >= 0) return bell;
-    bell = os::open_bell(segment_.bell_path().c_str(), create, segment_.fd());
-    int none = -1;
-    if (bell >= 0 && !bell_.compare_exchange_strong(none, bell)) {
-        ::close(bell);
-        bell = none;
-    }
-    return bell;
-}
-
-inline void Queue::ring_bell() noexcept {
-    if (int fd = bell(false); fd >= 0) os::ring(fd);
-}
-
-inline void Queue::notify_items(int count) noexcept {
-    if (state_->items.notify(count)) ring_bell();
-}
-
-inline void Queue::notify_room(int count) noexcept {
-    if (state_->room.notify(count)) ring_bell();
+    return detach() ? left : 0;
 }
 
 inline void Queue::wake_all() noexcept {

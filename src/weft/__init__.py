@@ -15,6 +15,7 @@ import sys as _sys
 if not _sys.platform.startswith("linux"):
     raise ImportError(f"weft runs on Linux only so far, not on {_sys.platform}: see 'Where it runs' in its README")
 
+from weft._handle import open_token as open
 from weft.errors import (
     AccessError,
     ClosedError,
@@ -36,7 +37,6 @@ from weft.errors import (
 )
 from weft.namespace import Namespace
 from weft.queue import Lease, Queue
-from weft.queue import open_token as open
 from weft.statistics import Participant, QueueStatistics
 
 __version__ = "0.1.0"

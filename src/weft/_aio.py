@@ -1,9 +1,13 @@
 """Waiting in event loops: asyncio and trio, without a thread.
 
-A task that finds nothing arms the doorbell, looks once more, and waits for the bell's descriptor. What
-it waits for is taken after the wait, in one step that no cancellation can come into: a cancelled task
-has taken, or put, nothing. Tasks of one loop that wait in one handle share a descriptor; a ring wakes
-the first of them, and whoever was woken and leaves wakes the next.
+A task that finds nothing arms the object's doorbell, looks once more, and waits for the bell's descriptor.
+What it waits for is taken after the wait, in one step that no cancellation can come into: a cancelled task
+has taken, or put, nothing. Tasks of one loop that wait in one handle for the same share a descriptor; a ring
+wakes the first of them, and whoever was woken and leaves wakes the next.
+
+A handle that can be waited for has ``_listen()`` and ``_hush(descriptor)`` (from ``Handle``),
+``_arm(channel)``, which has the bell rung at the next change, ``_is_ready(channel)``, a look that takes
+nothing, ``closed``, and a dict ``_waiters``. A channel is what is waited for, by a number of the kind's own.
 """
 
 from __future__ import annotations
@@ -14,43 +18,38 @@ import os
 import sys
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from weft import errors
-
-if TYPE_CHECKING:
-    from weft._core.queue import Lease, Queue
+T = TypeVar("T")
 
 # A ring taken along by a process that died costs no more than this, in seconds; the short one while
-# leases are out, whose holders' deaths somebody has to see.
-_TICK, _WATCHFUL_TICK = 0.25, 0.025
-# Whether there is room in memory shows only in trying, so room that came between a failed try and the
-# arming of the bell is found after this.
-_ROOM_TICK = 0.02
+# there is something out that a holder's death would bring back, which somebody has to see.
+TICK, WATCHFUL_TICK = 0.25, 0.025
 
 
 class _LoopWaiter:
-    """The tasks of one asyncio loop that wait in one handle, for messages or for room."""
+    """The tasks of one asyncio loop that wait in one handle for the same."""
 
-    def __init__(self, queue: Queue, loop: asyncio.AbstractEventLoop, for_room: bool) -> None:
-        self._queue, self._loop, self._for_room = queue, loop, for_room
-        self._key = (id(loop), for_room)
+    def __init__(self, handle: Any, loop: asyncio.AbstractEventLoop, channel: int) -> None:
+        self._handle, self._loop, self._channel = handle, loop, channel
+        self._key = (id(loop), channel)
         self._tasks: deque[asyncio.Future[None]] = deque()
-        self._descriptor = queue._listen()
+        self._descriptor = handle._listen()
         loop.add_reader(self._descriptor, self._rung)
-        queue._waiters[self._key] = self
+        handle._waiters[self._key] = self
 
     @classmethod
-    def of(cls, queue: Queue, for_room: bool) -> _LoopWaiter:
+    def of(cls, handle: Any, channel: int) -> _LoopWaiter:
         loop = asyncio.get_running_loop()
-        found: _LoopWaiter | None = queue._waiters.get((id(loop), for_room))
-        return found if found is not None and found._loop is loop else cls(queue, loop, for_room)
+        found: _LoopWaiter | None = handle._waiters.get((id(loop), channel))
+        return found if found is not None and found._loop is loop else cls(handle, loop, channel)
 
     def _ready(self) -> bool:
-        return not self._for_room and self._queue._has_items()
+        return bool(self._handle._is_ready(self._channel))
 
     def _rung(self) -> None:
-        self._queue._hush(self._descriptor)
+        self._handle._hush(self._descriptor)
         self._wake_next()
 
     def _wake_next(self) -> None:
@@ -68,7 +67,7 @@ class _LoopWaiter:
         else:
             self._tasks.append(mine)
         try:
-            self._queue._arm(self._for_room)
+            self._handle._arm(self._channel)
             if not self._ready():
                 await mine
             else:
@@ -76,7 +75,7 @@ class _LoopWaiter:
         finally:
             timer.cancel()
             self._tasks.remove(mine)
-            if self._tasks and not self._queue.closed and self._ready():
+            if self._tasks and not self._handle.closed and self._ready():
                 self._wake_next()
             if not self._tasks:
                 self.close()
@@ -93,8 +92,8 @@ class _LoopWaiter:
             self._loop.remove_reader(self._descriptor)
         os.close(self._descriptor)
         self._descriptor = -1
-        if self._queue._waiters.get(self._key) is self:
-            del self._queue._waiters[self._key]
+        if self._handle._waiters.get(self._key) is self:
+            del self._handle._waiters[self._key]
         for task in self._tasks:
             _settle(task)
 
@@ -104,13 +103,13 @@ def _settle(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-async def _wait_trio(queue: Queue, for_room: bool, seconds: float) -> None:
+async def _wait_trio(handle: Any, channel: int, seconds: float) -> None:
     import trio
 
-    descriptor = queue._listen()
+    descriptor = handle._listen()
     try:
-        queue._arm(for_room)
-        if not for_room and queue._has_items():
+        handle._arm(channel)
+        if handle._is_ready(channel):
             await trio.lowlevel.checkpoint()
             return
         with trio.move_on_after(seconds):
@@ -124,24 +123,6 @@ def _in_trio() -> bool:
     return trio is not None and bool(trio.lowlevel.in_trio_task())
 
 
-async def _wait(queue: Queue, for_room: bool, deadline: float | None, again: bool) -> None:
-    tick = _ROOM_TICK if for_room else _WATCHFUL_TICK if queue._leased() else _TICK
-    if deadline is not None:
-        tick = max(min(tick, deadline - time.monotonic()), 0)
-    if _in_trio():
-        await _wait_trio(queue, for_room, tick)
-    else:
-        await _LoopWaiter.of(queue, for_room).wait(tick, again)
-
-
-def _deadline(timeout: float | None) -> float | None:
-    if timeout is None:
-        return None
-    if not timeout >= 0:
-        raise ValueError(f"timeout must be None or at least 0, not {timeout!r}")
-    return time.monotonic() + timeout
-
-
 async def _yield() -> None:
     """Lets other tasks run, and lets cancellation in, before anything is taken."""
     if _in_trio():
@@ -150,62 +131,52 @@ async def _yield() -> None:
         await trio.lowlevel.checkpoint()
 
 
-async def aget(queue: Queue, timeout: float | None = None) -> Any:
-    """Takes the message at the front, waiting in the event loop."""
-    deadline = _deadline(timeout)
+def close_waiters(handle: Any) -> None:
+    """Ends the waits of all tasks in a handle that has been closed: they look again, and find it so."""
+    for waiter in list(handle._waiters.values()):
+        waiter.close()
+
+
+async def attempt_until(
+    handle: Any,
+    channel: int,
+    attempt: Callable[[], T],
+    missed: type[Exception],
+    timeout: float | None,
+    tick: Callable[[], float] = lambda: TICK,
+) -> T:
+    """Tries until it succeeds, waiting in the event loop in between.
+
+    Args:
+        handle: Where to wait.
+        channel: What for.
+        attempt: One try that does not wait and either takes all or nothing.
+        missed: What it raises when there is nothing to take yet; raised from here when time is up.
+        timeout: Seconds to wait at most; None waits for ever, 0 not at all.
+        tick: How long to sleep at most before the next try, in seconds.
+
+    Returns:
+        What the successful try returned.
+
+    Raises:
+        ValueError: The timeout is negative.
+    """
+    if timeout is not None and not timeout >= 0:
+        raise ValueError(f"timeout must be None or at least 0, not {timeout!r}")
+    deadline = None if timeout is None else time.monotonic() + timeout
     await _yield()
     again = False
     while True:
         try:
-            return queue.get(False)
-        except errors.Empty:
+            return attempt()
+        except missed:
             if deadline is not None and time.monotonic() >= deadline:
                 raise
-        await _wait(queue, False, deadline, again)
+        seconds = tick()
+        if deadline is not None:
+            seconds = max(min(seconds, deadline - time.monotonic()), 0)
+        if _in_trio():
+            await _wait_trio(handle, channel, seconds)
+        else:
+            await _LoopWaiter.of(handle, channel).wait(seconds, again)
         again = True
-
-
-async def aput(queue: Queue, obj: Any, timeout: float | None = None) -> None:
-    """Puts a message at the end, waiting for room in the event loop."""
-    deadline = _deadline(timeout)
-    await _yield()
-    again = False
-    while True:
-        try:
-            return queue.put(obj, False)
-        except errors.Full:
-            if queue._options["on_full"] == "fail" or (deadline is not None and time.monotonic() >= deadline):
-                raise
-        await _wait(queue, True, deadline, again)
-        again = True
-
-
-class alease(contextlib.AbstractAsyncContextManager[Any]):  # noqa: N801 - used as a function
-    """``async with queue.alease() as item:``; afterwards ``lease`` is the ``Lease`` that was held."""
-
-    lease: Lease
-
-    def __init__(self, queue: Queue, timeout: float | None = None) -> None:
-        self._queue, self._timeout = queue, timeout
-
-    async def __aenter__(self) -> Any:
-        deadline = _deadline(self._timeout)
-        await _yield()
-        again = False
-        while True:
-            try:
-                self.lease = self._queue.lease(block=False)
-                return self.lease.item
-            except errors.Empty:
-                if deadline is not None and time.monotonic() >= deadline:
-                    raise
-            await _wait(self._queue, False, deadline, again)
-            again = True
-
-    async def __aexit__(self, *exc_info: Any) -> None:
-        self.lease.__exit__(*exc_info)
-
-    @property
-    def redelivered(self) -> int:
-        """How often the message had been handed out before."""
-        return self.lease.redelivered

@@ -14,10 +14,12 @@ from collections.abc import Callable
 from typing import Any
 
 from weft import errors
-from weft.namespace import ANONYMOUS, Namespace, is_name
+from weft._kinds import Kind, kind_name
+from weft.namespace import ANONYMOUS, Namespace
 
-KINDS = {1: "Queue"}
 PAGE = 4096
+LIFETIMES = ("attached", "kept")
+WAITS = ("latency", "balanced", "power")
 
 
 class Status(enum.IntEnum):
@@ -53,34 +55,33 @@ def to_bytes(value: str | dict[str, Any]) -> bytes:
 
 
 def header_config(header: dict[str, Any], where: str) -> dict[str, str]:
-    """The settings in the header of the file ``where``, checked."""
+    """The settings in the header of the file ``where``: text under names; what they mean the kind must check."""
     try:
         config = json.loads(header["config"])
     except (ValueError, RecursionError):
         config = None
-    if (
-        not isinstance(config, dict)
-        or not all(isinstance(v, str) for v in config.values())
-        or "codec" not in config
-        or not is_name(config.get("dead_letter", "none"))
-        or config.get("dead_letter") == os.path.basename(where)
-        or ("dead_letter" in config and not header["geometry"][3])
-    ):
-        raise errors.CorruptedError(f"{where} holds settings that weft does not write: remove it, or use another name")
+    if not isinstance(config, dict) or not all(isinstance(v, str) for v in config.values()):
+        raise bad_settings(where)
     return config
+
+
+def bad_settings(where: str) -> errors.CorruptedError:
+    """The error for settings that can't be."""
+    return errors.CorruptedError(f"{where} holds settings that weft does not write: remove it, or use another name")
 
 
 def attach_or_create(
     make: Callable[[], Any],
-    kind: int,
+    kind: Kind,
     place: Namespace,
     name: str | None,
     create: bool | None,
     geometry: tuple[int, ...],
     config: dict[str, Any],
-    found: Callable[[dict[str, Any]], dict[str, Any]],
+    found: Callable[[dict[str, Any], str], dict[str, Any]],
     asked: dict[str, Any],
     *,
+    exact: dict[str, Any] | None = None,
     mode: int,
     group: int,
     kept: bool,
@@ -89,14 +90,16 @@ def attach_or_create(
 
     Args:
         make: Builds a native attachment, with ``attach``, ``create`` and ``header``.
-        kind: The kind of object, as its header has it.
+        kind: The kind of object.
         place: Where the name stands.
         name: The name, or None for an object without one.
         create: True: must not exist; False: must exist; None: either.
         geometry: The sizes of an object made here.
-        config: The settings of an object made here; what one found must agree to.
-        found: Tells what the creator of an object found chose, under the names of arguments.
+        config: The settings of an object made here.
+        found: Tells what the creator of an object found chose, under the names of arguments, given its header
+            and its path.
         asked: What this caller asks for, under the same names; None: whatever there is.
+        exact: The same for what both ends must agree on, None included.
         mode: Permissions of a file made here.
         group: Its group, or -1.
         kept: Its lifetime.
@@ -113,13 +116,13 @@ def attach_or_create(
         if create is not True and name is not None:
             status, why = attachment.attach(directory, file_name.encode())
             if status == Status.OK:
-                _check_same(attachment.header(), kind, place, file_name, config, found, asked)
+                _check_same(attachment.header(), kind, place, file_name, found, asked, exact or {})
                 return attachment, file_name
             if status != Status.MISSING:
                 fail_opening(place, file_name, status, why)
             if create is False:
                 raise errors.NotFoundError(
-                    f"there is no {KINDS[kind]} {name!r} in {place.path}: its creator has not started or is gone, "
+                    f"there is no {kind.name} {name!r} in {place.path}: its creator has not started or is gone, "
                     "or it uses another namespace"
                 )
             attachment = make()
@@ -136,28 +139,24 @@ def attach_or_create(
 
 def _check_same(
     header: dict[str, Any],
-    kind: int,
+    kind: Kind,
     place: Namespace,
     name: str,
-    config: dict[str, Any],
-    found: Callable[[dict[str, Any]], dict[str, Any]],
+    found: Callable[[dict[str, Any], str], dict[str, Any]],
     asked: dict[str, Any],
+    exact: dict[str, Any],
 ) -> None:
     """What is there must be what was asked for; the error shows both sides."""
-    if header["kind"] != kind:
-        there = KINDS.get(header["kind"], f"kind {header['kind']}")
-        raise errors.MismatchError(f"{name!r} in {place.path} is a {there}, not a {KINDS[kind]}", KINDS[kind], there)
-    found_config, chosen = header_config(header, str(place.path / name)), found(header)
+    if header["kind"] != kind.number:
+        there = kind_name(header["kind"])
+        raise errors.MismatchError(f"{name!r} in {place.path} is a {there}, not a {kind.name}", kind.name, there)
+    chosen = found(header, str(place.path / name))
     differences = {k: (v, chosen[k]) for k, v in asked.items() if v is not None and v != chosen[k]}
-    for key in ("codec", "type", "schema"):
-        if config.get(key) != found_config.get(key):
-            differences[key] = (config.get(key), found_config.get(key))
-    if config.get("dead_letter") not in (None, found_config.get("dead_letter")):
-        differences["dead_letter"] = (config.get("dead_letter"), found_config.get("dead_letter"))
+    differences |= {k: (v, chosen[k]) for k, v in exact.items() if v != chosen[k]}
     if differences:
         text = ", ".join(f"{k} {a!r} was asked for and is {b!r}" for k, (a, b) in differences.items())
         raise errors.MismatchError(
-            f"{KINDS[kind]} {name!r} in {place.path} exists, but is another: {text} "
+            f"{kind.name} {name!r} in {place.path} exists, but is another: {text} "
             f"(made by pid {header['creator_pid']}: {header['creator']!r})",
             {k: a for k, (a, _) in differences.items()},
             {k: b for k, (_, b) in differences.items()},
@@ -223,6 +222,14 @@ def check_count(value: Any, what: str, most: int, least: int = 0) -> int:
     if not least <= number <= most:
         raise ValueError(f"{what} must be from {least} to {most}, not {number}")
     return number
+
+
+def check_create(create: Any, name: str | None) -> None:
+    """Raises if ``create`` is none of True, False and None, or can't be with that name."""
+    if create is not None and not isinstance(create, bool):
+        raise TypeError(f"create must be True, False or None, not {create!r}")
+    if name is None and create is False:
+        raise ValueError("create=False needs a name to look for")
 
 
 def check_one_of(value: Any, what: str, allowed: tuple[str, ...]) -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weft import errors
-from weft._core import queue as _native
+from weft._core import handle as _native
+from weft._kinds import kind_called
 
 if TYPE_CHECKING:
     from weft._core.queue import Queue
@@ -191,7 +192,13 @@ class Namespace:
 
     def Queue(self, name: Any = None, maxsize: int = 0, **options: Any) -> Queue:  # noqa: N802 - the class's name
         """``weft.Queue`` in this namespace."""
-        return _native.Queue(name, maxsize, namespace=self, **options)
+        queue: Queue = self._open("Queue", name, maxsize, **options)
+        return queue
+
+    def _open(self, kind_name: str, *arguments: Any, **options: Any) -> Any:
+        kind = kind_called(kind_name)
+        assert kind is not None, f"the module of {kind_name} has not been imported"
+        return kind.open(*arguments, namespace=self, **options)
 
 
 def _rebuild(path: str, mode: int, group: int | None) -> Namespace:

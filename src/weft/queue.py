@@ -11,40 +11,39 @@ import math
 import operator
 import os
 import sys
-import urllib.parse
-import warnings
-from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
-from weft import _aio, errors
+from weft import _aio, _handle, errors
 from weft._core import codec as _codec_core
 from weft._core import queue as _native
 from weft._core.queue import Lease, LoanPlan, Queue
+from weft._handle import describe as _describe
+from weft._handle import warn
+from weft._kinds import Kind, register
 from weft._opening import (
+    LIFETIMES,
     PAGE,
+    WAITS,
     Status,
     attach_or_create,
+    bad_settings,
     check_count,
+    check_create,
     check_one_of,
     header_config,
     is_anonymous,
-    no_space,
-    system_limit,
 )
 from weft.codecs import make_codec
-from weft.namespace import Namespace, check_mode, check_name, group_id
+from weft.namespace import Namespace, check_mode, check_name, group_id, is_name
 from weft.statistics import QueueStatistics
 
-__all__ = ["Lease", "LeaseMany", "Queue", "open_token"]
+__all__ = ["Lease", "LeaseMany", "Queue"]
 
-KIND = 1
 DEFAULT_CAPACITY = 256 << 20
 MIN_CAPACITY = 8 * PAGE
 MAX_CAPACITY = PAGE << 26
 _POLICIES = ("block", "fail", "drop-newest", "drop-oldest")
-_WAITS = ("latency", "balanced", "power")
-_LIFETIMES = ("attached", "kept")
 
 
 # --- opening ---------------------------------------------------------------------------------------
@@ -80,13 +79,10 @@ def configure(
     maxsize = check_count(maxsize, "maxsize", (1 << 29) - 1)
     max_deliveries = None if max_deliveries is None else check_count(max_deliveries, "max_deliveries", (1 << 32) - 1, 1)
     check_one_of(on_full, "on_full", _POLICIES)
-    check_one_of(wait, "wait", _WAITS)
+    check_one_of(wait, "wait", WAITS)
     if lifetime is not None:
-        check_one_of(lifetime, "lifetime", _LIFETIMES)
-    if create is not None and not isinstance(create, bool):
-        raise TypeError(f"create must be True, False or None, not {create!r}")
-    if name is None and create is False:
-        raise ValueError("create=False needs a name to look for")
+        check_one_of(lifetime, "lifetime", LIFETIMES)
+    check_create(create, name)
     place = namespace if isinstance(namespace, Namespace) else Namespace(namespace)
     units, limit = _memory(capacity, max_message)
     maker, config = make_codec(codec, type)
@@ -103,11 +99,12 @@ def configure(
         "max_message": max_message,
         "max_deliveries": max_deliveries,
         "lifetime": lifetime,
+        "dead_letter": dead_letter,
     }
     geometry = (units, maxsize, limit, max_deliveries or 0)
     group = group_id(group)
     attachment, file_name = attach_or_create(
-        _native.Attachment,
+        _native.QueueAttachment,
         KIND,
         place,
         name,
@@ -116,22 +113,21 @@ def configure(
         config,
         _found,
         asked,
+        exact={key: config.get(key) for key in ("codec", "type", "schema")},
         mode=check_mode(mode),
         group=-1 if group is None else group,
         kept=lifetime == "kept",
     )
-    queue._place = place
-    queue._name = None if name is None or is_anonymous(name) else name
-    queue._attachment_name, queue._identity = file_name, attachment.identity()
-    queue._options = {"codec": codec, "type": type, "on_full": on_full, "wait": wait, "views": bool(views)}
+    options = {"codec": codec, "type": type, "on_full": on_full, "wait": wait, "views": bool(views)}
+    _handle.bind(queue, KIND, place, file_name, attachment.identity(), options)
     queue._waiters = {}
     header = attachment.header()
-    queue._config = header_config(header, str(place.path / file_name))
+    queue._config = _settings(header, str(place.path / file_name))
     queue._geometry, queue._lifetime = header["geometry"], header["lifetime"]
     queue._dead_letter = None
     if queue._config.get("dead_letter") and not getattr(queue, "_is_dead_letter", False):
         queue._dead_letter = _open_dead_letter(queue, codec, type, mode, group)
-    queue._bind(attachment, maker, _POLICIES.index(on_full), _WAITS.index(wait), bool(views))
+    queue._bind(attachment, maker, _POLICIES.index(on_full), WAITS.index(wait), bool(views))
 
 
 def _open_dead_letter(queue: Queue, codec: Any, type: Any, mode: int, group: int | None) -> Queue:
@@ -149,16 +145,31 @@ def _open_dead_letter(queue: Queue, codec: Any, type: Any, mode: int, group: int
                 return other
 
 
-def _found(header: dict[str, Any]) -> dict[str, Any]:
+def _settings(header: dict[str, Any], where: str) -> dict[str, str]:
+    """The settings in the header of the file ``where``, checked."""
+    config = header_config(header, where)
+    if (
+        "codec" not in config
+        or not is_name(config.get("dead_letter", "none"))
+        or config.get("dead_letter") == os.path.basename(where)
+        or ("dead_letter" in config and not header["geometry"][3])
+    ):
+        raise bad_settings(where)
+    return config
+
+
+def _found(header: dict[str, Any], where: str) -> dict[str, Any]:
     """What the creator chose, under the names of the arguments."""
-    units, maxsize, max_message, deliveries = header["geometry"]
+    config = _settings(header, where)
+    units, maxsize, max_message, deliveries, *_ = header["geometry"]
     return {
         "maxsize": maxsize,
         "capacity": units * PAGE,
         "max_message": max_message,
         "max_deliveries": deliveries or None,
         "lifetime": header["lifetime"],
-    }
+        "dead_letter": config.get("dead_letter"),
+    } | {key: config.get(key) for key in ("codec", "type", "schema")}
 
 
 def _memory(capacity: int | None, max_message: int | None) -> tuple[int, int]:
@@ -174,7 +185,7 @@ def _memory(capacity: int | None, max_message: int | None) -> tuple[int, int]:
 # --- errors ----------------------------------------------------------------------------------------
 
 
-def fail(queue: Queue, status: int, why: tuple[int, str, int, int] | None) -> None:
+def fail(queue: Queue, status: int, why: tuple[int, str, int, int] | None) -> NoReturn:
     """Raises what the status of an operation means."""
     match Status(status):
         case Status.EMPTY:
@@ -183,32 +194,9 @@ def fail(queue: Queue, status: int, why: tuple[int, str, int, int] | None) -> No
             raise errors.Full(f"no room in {queue!r}")
         case Status.SHUT_DOWN:
             raise errors.ShutDown(f"{queue!r} has been shut down")
-        case Status.NO_SPACE:
-            place = str(queue._place.path)
-            wanted, free = why[2:] if why else (0, 0)
-            if not wanted:
-                room = os.statvfs(place)
-                wanted, free = PAGE, room.f_bavail * room.f_frsize
-            raise no_space(wanted, free, place)
         case Status.OUT_OF_SLOTS:
             raise errors.SystemLimitError(f"{queue!r} has 65,536 leases out, as many as there can be: acknowledge some")
-        case Status.CORRUPTED:
-            raise errors.CorruptedError(
-                f"{path(queue)} holds what no honest program writes: unlink it and make a new one"
-            )
-    if why and why[0]:
-        raise system_limit(why[0], why[1], str(path(queue)))
-    raise errors.SystemLimitError(f"{path(queue)}: {Status(status).name.lower().replace('_', ' ')}")
-
-
-def fail_closed(queue: Queue) -> None:
-    """Raises for an operation on a closed handle."""
-    raise errors.ClosedError(f"this handle of queue {getattr(queue, '_name', None)!r} is closed: open another")
-
-
-def fail_os(queue: Queue, step: str) -> None:
-    """Raises for a system call of the binding that failed."""
-    raise errors.SystemLimitError(f"{queue!r}: {step} failed: are too many files open (ulimit -n)?")
+    _handle.fail(queue, status, why)
 
 
 def fail_loan(queue: Queue) -> None:
@@ -238,7 +226,7 @@ def note(error: BaseException, attribute: str, value: Any) -> None:
 def warn_lost(file_name: bytes, count: int) -> None:
     """Warns that the last handle of all has been closed, and messages have gone with the queue."""
     name = file_name.decode()
-    _warn(
+    warn(
         f"closing the last handle of queue {'anonymous' if is_anonymous(name) else name!r} has thrown away {count} "
         'message(s): take them first, or make the queue with lifetime="kept"',
         ResourceWarning,
@@ -247,123 +235,36 @@ def warn_lost(file_name: bytes, count: int) -> None:
 
 def closed(queue: Queue) -> None:
     """The handle has been closed: lets go of what hangs on it."""
-    for waiter in list(queue._waiters.values()):
-        waiter.close()
+    _aio.close_waiters(queue)
     if queue._dead_letter is not None:
         queue._dead_letter.close()
 
 
-def _warn(text: str, category: type[Warning]) -> None:
-    """Warns at the line of the program that called into weft."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "weft":
-        level, frame = level + 1, frame.f_back
-    warnings.warn(text, category, stacklevel=level)
-
-
-# --- names -----------------------------------------------------------------------------------------
-
-
-def name(queue: Queue) -> str | None:
-    """The name it was opened by."""
-    _check_opened(queue)
-    return queue._name
-
-
-def _check_opened(queue: Queue) -> None:
-    if not hasattr(queue, "_attachment_name"):
-        raise errors.ClosedError("this queue has not been opened")
-
-
-def path(queue: Queue) -> Path:
-    """The file behind the queue."""
-    _check_opened(queue)
-    return Path(queue._place.path) / queue._attachment_name
+# --- names and travelling --------------------------------------------------------------------------
 
 
 def describe(queue: Queue) -> str:
     """``repr(queue)``."""
-    if not hasattr(queue, "_attachment_name"):
-        return "<weft.Queue (not open)>"
-    state = "closed" if queue.closed else f"{queue.qsize()} waiting"
-    return f"<weft.Queue {queue._name or 'anonymous'!r} {state}>"
+    return _describe(queue, "" if queue.closed else f"{queue.qsize()} waiting")
 
 
-def token(queue: Queue) -> str:
-    """The queue's address as text."""
-    _check_opened(queue)
-    options = {k: v for k, v in queue._options.items() if k in ("on_full", "wait") and v}
-    options["id"] = queue._identity
-    codec = queue._options["codec"]
-    if isinstance(codec, str):
-        options["codec"] = codec
-    if queue._options["views"]:
-        options["views"] = "1"
-    return f"weft:Queue:{urllib.parse.quote(os.fsencode(path(queue)))}?{urllib.parse.urlencode(options)}"
+def _to_text(options: dict[str, Any]) -> dict[str, str]:
+    """What a token carries; a type or a codec object it can't."""
+    text = {key: options[key] for key in ("on_full", "wait") if options[key]}
+    if isinstance(options["codec"], str):
+        text["codec"] = options["codec"]
+    if options["views"]:
+        text["views"] = "1"
+    return text
 
 
-def open_token(text: str, **options: Any) -> Queue:
-    """Opens the object that a token stands for.
-
-    Args:
-        text: Another handle's ``token``.
-        options: What a token can't carry (``type=``, a codec object), or what this handle wants otherwise.
-
-    Raises:
-        ValueError: The text is no token.
-        NotFoundError: The object has gone.
-    """
-    if not isinstance(text, str) or not text.startswith("weft:"):
-        raise ValueError(f"{text!r} is not a token of weft: it begins with 'weft:'")
-    try:
-        kind, rest = text.removeprefix("weft:").split(":", 1)
-        where, _, query = rest.partition("?")
-        file = Path(os.fsdecode(urllib.parse.unquote_to_bytes(where)))
-        given: dict[str, Any] = dict(urllib.parse.parse_qsl(query, strict_parsing=bool(query)))
-    except ValueError:
-        raise ValueError(f"{text!r} is not a whole token of weft") from None
-    if kind != "Queue" or not file.is_absolute() or not set(given) <= {"id", "on_full", "wait", "codec", "views"}:
-        raise ValueError(f"{text!r} is not a token that this version of weft understands")
-    given["views"] = given.get("views") == "1"
-    identity = given.pop("id", None)
-    return _reopen(_directory(file.parent), file.name, identity, given | options)
+def _from_text(text: dict[str, str]) -> dict[str, Any]:
+    if not set(text) <= {"on_full", "wait", "codec", "views"}:
+        raise ValueError("options of another version")
+    return text | {"views": text.get("views") == "1"}
 
 
-def _directory(path: Path) -> Namespace:
-    """The namespace of a token: the user's own directory may let others in, another user's is refused."""
-    mode = 0o700
-    with contextlib.suppress(OSError):
-        found = path.stat()
-        if found.st_uid == os.geteuid():
-            mode |= found.st_mode & 0o077
-    return Namespace(path, mode=mode)
-
-
-def reduce(queue: Queue) -> tuple[Any, ...]:
-    """Pickling sends the address, not the messages; the queue must still be there on arrival."""
-    if queue.closed:
-        fail_closed(queue)
-    return (_reopen, (queue._place, queue._attachment_name, queue._identity, queue._options))
-
-
-def _reopen(place: Namespace, name: str, identity: str | None, options: dict[str, Any]) -> Queue:
-    """Opens the very queue that was meant, not a later one of the same name."""
-    queue = Queue(name, create=False, **({"namespace": place} | options))
-    if identity is not None and queue._identity != identity:
-        queue.close()
-        raise errors.NotFoundError(f"the queue that this stood for has gone; {name!r} in {place.path} is a later one")
-    return queue
-
-
-def unlink(queue: Queue) -> None:
-    """Removes the name; those who have the queue open keep it."""
-    if queue.closed:
-        fail_closed(queue)
-    done = queue._attachment.unlink()
-    if done < 0:
-        raise system_limit(-done, "removing the name", str(path(queue)))
-    if not done:
-        raise errors.NotFoundError(f"the name of {queue!r} is gone already")
+KIND = register(Kind(1, "Queue", Queue, _to_text, _from_text))
 
 
 # --- looking ---------------------------------------------------------------------------------------
@@ -372,7 +273,7 @@ def unlink(queue: Queue) -> None:
 def statistics(queue: Queue) -> QueueStatistics:
     """The counters of ``queue`` at this moment."""
     counters = queue._counters()
-    people = queue._participants()
+    people = queue._attachment.participants()
     taken = counters["received"] - counters["dropped_oldest"] - counters["leased"] - counters["returned"]
     dropped = counters["dropped_oldest"] + counters["dropped_newest"]
     waiting_bytes = max(counters["sent_bytes"] - counters["received_bytes"], 0) + counters["returned_bytes"]
@@ -413,7 +314,7 @@ def warn_refused(queue: Queue, refusal: Exception) -> None:
             why = "has been shut down"
         case _:
             why = f"does not take it: {refusal}"
-    _warn(
+    warn(
         f"a message of queue {queue._name or 'anonymous'!r} that had been delivered {queue._geometry[3]} time(s) is "
         f"lost: the dead-letter queue {queue._config['dead_letter']!r} {why}",
         RuntimeWarning,
@@ -518,11 +419,58 @@ def next_item(queue: Queue) -> Any:
 async def next_item_async(queue: Queue) -> Any:
     """``anext(queue)``."""
     try:
-        return await _aio.aget(queue)
+        return await aget(queue)
     except errors.ShutDown:
         raise StopAsyncIteration from None
 
 
-aput, aget, alease = _aio.aput, _aio.aget, _aio.alease
+# What a task waits for; the arguments of Queue._arm.
+_ITEMS, _ROOM = 0, 1
+# Whether there is room in memory shows only in trying, so room that came between a failed try and the
+# arming of the bell is found after this many seconds.
+_ROOM_TICK = 0.02
+
+
+async def aget(queue: Queue, timeout: float | None = None) -> Any:
+    """Takes the message at the front, waiting in the event loop."""
+    return await _aio.attempt_until(queue, _ITEMS, lambda: queue.get(False), errors.Empty, timeout, _tick_of(queue))
+
+
+async def aput(queue: Queue, obj: Any, timeout: float | None = None) -> None:
+    """Puts a message at the end, waiting for room in the event loop."""
+    if queue._options["on_full"] == "fail" and (timeout is None or timeout > 0):
+        timeout = 0
+    await _aio.attempt_until(queue, _ROOM, lambda: queue.put(obj, False), errors.Full, timeout, lambda: _ROOM_TICK)
+
+
+def _tick_of(queue: Queue) -> Any:
+    return lambda: _aio.WATCHFUL_TICK if queue._leased() else _aio.TICK
+
+
+class alease(contextlib.AbstractAsyncContextManager[Any]):  # noqa: N801 - used as a function
+    """``async with queue.alease() as item:``; afterwards ``lease`` is the ``Lease`` that was held."""
+
+    lease: Lease
+
+    def __init__(self, queue: Queue, timeout: float | None = None) -> None:
+        self._queue, self._timeout = queue, timeout
+
+    async def __aenter__(self) -> Any:
+        queue = self._queue
+        self.lease = await _aio.attempt_until(
+            queue, _ITEMS, lambda: queue.lease(block=False), errors.Empty, self._timeout, _tick_of(queue)
+        )
+        return self.lease.item
+
+    async def __aexit__(self, *exc_info: Any) -> None:
+        self.lease.__exit__(*exc_info)
+
+    @property
+    def redelivered(self) -> int:
+        """How often the message had been handed out before."""
+        return self.lease.redelivered
+
+
+fail_closed, fail_os = _handle.fail_closed, _handle.fail_os
 
 _native.set_policy(sys.modules[__name__])

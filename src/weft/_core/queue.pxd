@@ -5,21 +5,20 @@ cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from weft._core.codec cimport Codec, Encoded
-from weft._core.native cimport CQueue, Incoming, Waiting
+from weft._core.handle cimport Attachment, Handle
+from weft._core.native cimport Waiting
+from weft._core.native_queue cimport CQueue, Incoming
 
 
 @cython.final
 @cython.no_gc
-cdef class Attachment:
+cdef class QueueAttachment(Attachment):
     cdef CQueue *q
-    cdef bint open
-    cdef bytes name                # of its file
     cdef list closing              # while its handle is being closed: takes the number of messages thrown away
 
 
-cdef class Queue:
+cdef class Queue(Handle):
     cdef CQueue *q                 # NULL once closed
-    cdef Attachment attachment
     cdef Codec codec
     cdef Encoded scratch
     cdef bint plain                # bytes travel as they are
@@ -28,5 +27,3 @@ cdef class Queue:
     cdef Waiting waiting
     cdef uint64_t inline_max, max_message
     cdef int listener
-    cdef object __weakref__
-    cdef dict __dict__

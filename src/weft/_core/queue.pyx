@@ -15,11 +15,10 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from weft._core.codec cimport Codec, Encoded
-from weft._core.native cimport (
-    Batched, CQueue, Failure, Incoming, Lifetime, Outgoing, Owner, Participant, RecordKind, SegmentSpec, Status, Waiting,
-    close_fd, hush, kForever, kNowhere, list_fault_points, listen_bell, now_ns, reclaim_segment, ring_fd,
-    sweep_hidden,
-)
+from weft._core.handle cimport Attachment, Handle, describe
+from weft._core.native cimport Failure, Object, Owner, Status, Waiting, close_fd, hush, kForever, now_ns, ring_fd
+from weft._core.native_queue cimport Batched, CQueue, Incoming, Outgoing, RecordKind, kNowhere
+from weft._core.timing cimport LOCK_PATIENCE, STUCK, deadline_of, is_stuck
 
 import sys
 from queue import Empty
@@ -30,8 +29,6 @@ cdef object policy = None          # weft.queue: see set_policy
 
 DEF BIG_COPY = 65536               # bytes from which a copy is made without the GIL
 DEF SCRATCH = 8192                 # bytes of the largest inline record
-DEF LOCK_PATIENCE = 50_000_000     # nanoseconds to wait for a lock before looking at signals
-DEF STUCK = 1_000_000_000
 DEF BATCH = 256                    # messages per lock in put_many and get_many
 
 
@@ -41,22 +38,6 @@ def set_policy(module):
     policy = module
 
 
-cdef inline int64_t deadline_of(object block, object timeout) except -2:
-    """The monotonic nanosecond at which to give up; 0 for at once."""
-    if block is not True and not block:
-        return 0
-    if timeout is None:
-        return kForever
-    cdef double seconds = timeout
-    if seconds != seconds or seconds < 0:
-        raise ValueError(f"timeout must be None or at least 0, not {timeout!r}")
-    if seconds == 0:
-        return 0
-    if seconds > 4e9:
-        return kForever
-    return now_ns() + <int64_t> (seconds * 1e9)
-
-
 include "queue_memory.pxi"
 include "queue_put.pxi"
 include "queue_take.pxi"
@@ -64,7 +45,7 @@ include "queue_lease.pxi"
 include "queue_loan.pxi"
 
 
-cdef class Queue:
+cdef class Queue(Handle):
     """Messages between any two processes: first in, first out, by name, at memory speed.
 
     ``Queue("jobs")`` in any program is the same queue; it is made by whoever comes first. Without a name
@@ -133,7 +114,7 @@ cdef class Queue:
             views=views, max_deliveries=max_deliveries, dead_letter=dead_letter,
         )
 
-    def _bind(self, Attachment attachment not None, Codec codec not None, int on_full, int waiting, bint views):
+    def _bind(self, QueueAttachment attachment not None, Codec codec not None, int on_full, int waiting, bint views):
         """Called by ``configure`` once the segment is open."""
         self.attachment = attachment
         self.codec = codec
@@ -145,6 +126,18 @@ cdef class Queue:
         self.max_message = attachment.q.geometry().max_message
         self.inline_max = min(attachment.q.geometry().inline_max, self.max_message)
         self.q = attachment.q
+
+    cdef Object *check_open(self) except NULL:
+        if self.q is NULL:
+            policy.fail_closed(self)
+        if self.q.people().foreign():
+            # This is a forked child: what the handle had, it has still, but as somebody else.
+            if self.listener >= 0:
+                close_fd(self.listener)
+                self.listener = -1
+            self.scratch = Encoded()
+            Handle.check_open(self)
+        return self.q
 
     def __dealloc__(self):
         if self.listener >= 0:
@@ -340,13 +333,13 @@ cdef class Queue:
         if status != Status.ok or message.expired:
             take_patiently(self, &message, buffer, status, block, timeout, True)
         lease = Lease.__new__(Lease)
-        lease.attachment = self.attachment
+        lease.attachment = <QueueAttachment> self.attachment
         lease.message = message
         lease.owner = q.people().self()
         lease.open = True
         try:
             if message.unit != kNowhere:
-                block_of = make_block(self.attachment, message.unit, message.total, False)
+                block_of = make_block(lease.attachment, message.unit, message.total, False)
                 lease.block = block_of
                 lease.item = decode_block(self, &message, block_of)
             else:
@@ -413,7 +406,7 @@ cdef class Queue:
             close_fd(self.listener)
             self.listener = -1
         name = self.attachment.name
-        closing = self.attachment.closing = [0]
+        closing = (<QueueAttachment> self.attachment).closing = [0]
         self.attachment = None            # gone now, unless views, leases or other threads hold on to it
         lost = closing.pop()
         try:
@@ -421,15 +414,6 @@ cdef class Queue:
         finally:
             if lost:
                 policy.warn_lost(name, lost)      # raises where warnings are errors
-
-    @property
-    def closed(self):
-        """Whether ``close`` has been called on this handle."""
-        return self.q is NULL
-
-    @property
-    def _attachment(self):
-        return self.attachment
 
     @property
     def _codec(self):
@@ -448,11 +432,6 @@ cdef class Queue:
             "depth": q.depth(), "reserved": q.pool().reserved_bytes(), "capacity": q.pool().capacity_bytes(),
         }
 
-    def _participants(self):
-        """(pid, command, started_ns, waiting producers, waiting consumers) of those alive."""
-        cdef CQueue *q = check_open(self)
-        return living(q)
-
     def _pages(self):
         """How many pages of the pool are used for what."""
         cdef uint64_t pages[6]
@@ -464,7 +443,7 @@ cdef class Queue:
         """Looks for the dead now; whether there were any."""
         cdef CQueue *q = check_open(self)
         cdef bint found
-        cdef Attachment held = self.attachment
+        cdef QueueAttachment held = <QueueAttachment> self.attachment
         with nogil:
             found = q.recover(True)
         return found
@@ -472,23 +451,11 @@ cdef class Queue:
     def _leased(self):
         return check_open(self).state().leased.load() != 0
 
-    def _has_items(self):
-        return bool(check_open(self).has_items() or self.q.has_ended())
-
-    def _has_room(self):
-        return bool(check_open(self).has_room() or self.q.shut())
+    def _is_ready(self, bint for_room):
+        """Whether there is something to take, or the end; of room only a try can tell."""
+        return bool(not for_room and (check_open(self).has_items() or self.q.has_ended()))
 
     # --- the doorbell --------------------------------------------------------------------------
-
-    def _listen(self):
-        """A new descriptor that hears the bell: the caller's to close."""
-        cdef int listener = listen_bell(bell_fd(self))
-        if listener < 0:
-            policy.fail_os(self, "listening to the doorbell")
-        return listener
-
-    def _hush(self, int listener):
-        hush(listener)
 
     def _arm(self, bint for_room):
         check_open(self).arm_bell(for_room)
@@ -509,33 +476,12 @@ cdef class Queue:
 
     # --- the rest is Python --------------------------------------------------------------------
 
-    @property
-    def name(self):
-        """The name it was opened by, or None."""
-        return policy.name(self)
-
-    @property
-    def token(self):
-        """The queue's address as a short string, for an environment variable or a command line.
-
-        ``weft.open(token)`` opens this very queue in any process of this machine that may, never a later one
-        of the same name. It carries the path, the identity and this handle's settings, but no ``type=`` and no
-        codec object: those are given to ``weft.open``.
-        """
-        return policy.token(self)
-
-    @property
-    def path(self):
-        """The file behind the queue."""
-        return policy.path(self)
+    def __repr__(self):
+        return policy.describe(self)
 
     def statistics(self):
         """What the queue counts, as a frozen ``QueueStatistics``."""
         return policy.statistics(self)
-
-    def unlink(self):
-        """Removes the name now, whatever the lifetime; those who have the queue open keep it."""
-        return policy.unlink(self)
 
     def loan(self, nbytes, block=True, timeout=None):
         """Lends shared memory to write a message of bytes into.
@@ -661,16 +607,3 @@ cdef class Queue:
 
     async def __anext__(self):
         return await policy.next_item_async(self)
-
-    def __enter__(self):
-        check_open(self)
-        return self
-
-    def __exit__(self, kind, error, trace):
-        self.close()
-
-    def __reduce__(self):
-        return policy.reduce(self)
-
-    def __repr__(self):
-        return policy.describe(self)

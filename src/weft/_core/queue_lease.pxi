@@ -1,18 +1,4 @@
-# Leases, and what is asked about a queue from outside.
-
-
-cdef list living(CQueue *q):
-    cdef list found = []
-    cdef uint32_t slot
-    cdef Participant *place
-    for slot in range(q.people().reserved_slots()):
-        if q.people().lives(slot):
-            place = &q.people().at(slot)
-            found.append((
-                place.pid, place.command[:40].split(b"\\0")[0].decode("utf-8", "replace"), place.started_ns,
-                place.waiting_producers.load(), place.waiting_consumers.load(),
-            ))
-    return found
+# Leases.
 
 
 @cython.final
@@ -23,7 +9,7 @@ cdef class Lease:
         item: The message.
     """
 
-    cdef Attachment attachment
+    cdef QueueAttachment attachment
     cdef Incoming message
     cdef Owner owner
     cdef Block block
@@ -126,18 +112,3 @@ cdef class Lease:
     def __del__(self):
         if self.open and self.attachment is not None:
             self.give_back_soon()
-
-
-def reclaim(bytes directory, bytes name):
-    """Removes what nobody is attached to; whether it did."""
-    return bool(reclaim_segment(directory, name))
-
-
-def sweep(bytes directory, bytes name):
-    """Removes a doorbell, or what was to become a segment, if nobody has it open; whether it did."""
-    return bool(sweep_hidden(directory, name))
-
-
-def fault_points():
-    """The names of the fault points compiled in: none but in test builds."""
-    return [name.decode() for name in (<bytes> list_fault_points()).split(b" ") if name]

@@ -5,7 +5,7 @@
 cdef class LoanedMemory:
     """Memory of the pool to write a message into, before it is sent."""
 
-    cdef Attachment attachment
+    cdef QueueAttachment attachment
     cdef uint32_t unit
     cdef Owner owner
     cdef uint64_t size
@@ -137,11 +137,11 @@ cdef LoanedMemory lend(Queue queue, LoanPlan plan, object block, object timeout)
     if take_block(queue, size, &unit, block, timeout) == 0:
         policy.fail(queue, <int> Status.full, None)
     memory = LoanedMemory.__new__(LoanedMemory)
-    memory.attachment = queue.attachment
+    memory.attachment = <QueueAttachment> queue.attachment
     memory.unit = unit
-    memory.owner = queue.attachment.q.people().self()
+    memory.owner = memory.attachment.q.people().self()
     memory.size = size
     memory.owned = True
     if plan.head:
-        memcpy(queue.attachment.q.pool().data(unit), PyBytes_AS_STRING(plan.head), len(plan.head))
+        memcpy(memory.attachment.q.pool().data(unit), PyBytes_AS_STRING(plan.head), len(plan.head))
     return memory

@@ -1,26 +1,22 @@
 # The attachment and what hangs on it: blocks, loans and a growing buffer.
 
 
-cdef object describe(const Failure &why):
-    return (why.os_errno, why.step.decode(), why.wanted, why.available)
-
-
 @cython.final
 @cython.no_gc
-cdef class Attachment:
-    """This process's part in a queue's segment. Lives as long as a handle or a view needs it."""
+cdef class QueueAttachment(Attachment):
+    """This process's part in a queue's segment."""
 
     def __cinit__(self):
         self.q = new CQueue()
-        self.open = False
+        self.object = self.q
 
     def __dealloc__(self):
         cdef uint64_t lost = 0
-        if self.q is not NULL:
-            with nogil:
-                lost = self.q.close()
-                del self.q
-            self.q = NULL
+        with nogil:
+            lost = self.q.close()
+            del self.q
+        self.q = NULL
+        self.object = NULL
         if lost == 0:
             return
         if self.closing:
@@ -28,65 +24,12 @@ cdef class Attachment:
         elif policy is not None and not is_finalizing():
             policy.warn_lost(self.name, lost)     # the last view has gone after the last handle
 
-    def create(self, bytes directory, bytes name, tuple geometry, bytes config, unsigned int mode, int64_t group,
-               bint kept):
-        """Makes the segment. Returns (status, details)."""
-        cdef SegmentSpec spec
-        cdef Failure why
-        cdef Status status
-        for i in range(len(geometry)):
-            spec.geometry[i] = geometry[i]
-        spec.config = config
-        spec.mode = mode
-        spec.group = group
-        spec.lifetime = Lifetime.kept if kept else Lifetime.attached
-        cdef const char *where = directory
-        cdef const char *what = name
-        with nogil:
-            status = self.q.create(where, what, spec, why)
-        self.open = status == Status.ok
-        self.name = name
-        return <int> status, describe(why)
-
-    def attach(self, bytes directory, bytes name):
-        """Opens what is there. Returns (status, details)."""
-        cdef Failure why
-        cdef Status status
-        cdef const char *where = directory
-        cdef const char *what = name
-        with nogil:
-            status = self.q.open(where, what, why)
-        self.open = status == Status.ok
-        self.name = name
-        return <int> status, describe(why)
-
-    def header(self):
-        """What the creator wrote, as a dict."""
-        header = self.q.segment().header()
-        return {
-            "kind": header.kind,
-            "lifetime": "kept" if header.lifetime == Lifetime.kept else "attached",
-            "geometry": [header.geometry[i] for i in range(4)],
-            "config": (<bytes> header.config[:header.config_bytes]).decode("utf-8", "replace"),
-            "creator_pid": header.creator_pid,
-            "creator": header.creator.decode("utf-8", "replace"),
-            "created_ns": header.created_ns,
-        }
-
-    def identity(self):
-        """Tells this segment from all others that its name ever led to."""
-        return (<bytes> self.q.segment().identity()).decode()
-
-    def unlink(self):
-        """Removes the name: 1 done, 0 it was not there, or a negative errno."""
-        return self.q.segment().unlink()
-
 
 @cython.final
 cdef class Block:
     """A received payload: a read-only buffer in shared memory, given back when nothing refers to it."""
 
-    cdef Attachment attachment
+    cdef QueueAttachment attachment
     cdef uint32_t unit
     cdef Owner owner              # as whom this process holds it: a forked child holds nothing
     cdef uint64_t size
@@ -111,13 +54,13 @@ cdef class Block:
             self.attachment.q.give_back(self.message, kNowhere, now_ns() + STUCK)
 
 
-cdef bint is_own(Attachment attachment, Owner owner):
+cdef bint is_own(QueueAttachment attachment, Owner owner):
     """Whether what was taken as ``owner`` is this process's: a forked child has its parent's objects, but
     another identity, or none yet."""
     return not attachment.q.people().foreign() and attachment.q.people().self() == owner
 
 
-cdef Block make_block(Attachment attachment, uint32_t unit, uint64_t size, bint owned):
+cdef Block make_block(QueueAttachment attachment, uint32_t unit, uint64_t size, bint owned):
     cdef Block block = Block.__new__(Block)
     block.attachment = attachment
     block.owner = attachment.q.people().self()

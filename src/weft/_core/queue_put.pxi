@@ -1,30 +1,10 @@
 # The long way of a put: what is not bytes, is large, or has to wait.
 
 
-cdef CQueue *check_open(Queue self) except NULL:
-    cdef Failure why
-    cdef Status status
-    if self.q is NULL:
-        policy.fail_closed(self)
-    if self.q.people().foreign():
-        # This is a forked child: what the handle had, it has still, but as somebody else.
-        if self.listener >= 0:
-            close_fd(self.listener)
-            self.listener = -1
-        self.scratch = Encoded()
-        status = self.q.ensure_joined(why)
-        if status != Status.ok:
-            policy.fail(self, <int> status, describe(why))
+cdef inline CQueue *check_open(Queue self) except NULL:
+    if self.q is NULL or self.q.people().foreign():
+        self.check_open()
     return self.q
-
-
-cdef bint is_stuck(int64_t deadline, int64_t *since):
-    """Whether to give up on a lock whose owner lives but does not let go: a stopped process. A call that
-    is not to wait for messages or room waits for a lock for a second."""
-    cdef int64_t now = now_ns()
-    if since[0] == 0:
-        since[0] = now
-    return deadline != kForever and now >= (deadline if deadline else since[0] + STUCK)
 
 
 cdef int bell_fd(Queue self) except -1:
@@ -36,7 +16,7 @@ cdef int bell_fd(Queue self) except -1:
 
 cdef int put_encoded(Queue self, object obj, object block, object timeout) except -1:
     cdef CQueue *q = check_open(self)
-    cdef Attachment held = self.attachment   # a close in another thread must not pull q away
+    cdef QueueAttachment held = <QueueAttachment> self.attachment   # a close in another thread must not pull q away
     if timeout is not None:
         deadline_of(block, timeout)
     cdef Encoded encoded = self.scratch
@@ -87,7 +67,7 @@ cdef void fill_block(Queue self, CQueue *q, uint32_t unit, Outgoing *message, En
         encoded.write_to(q.pool().data(unit))
 
 
-cdef int put_block(Queue self, Attachment held, Outgoing *message, object block, object timeout) except -1:
+cdef int put_block(Queue self, QueueAttachment held, Outgoing *message, object block, object timeout) except -1:
     """Commits a filled block, or gives it back if it can't be. Whether it was put."""
     cdef Failure why
     cdef bint put = False
@@ -104,7 +84,7 @@ cdef int put_patiently(Queue self, Outgoing *message, Status status, Failure *wh
     cdef int64_t deadline = -1
     cdef uint32_t announced = 0
     cdef int64_t stuck_since = 0
-    cdef Attachment held = self.attachment
+    cdef QueueAttachment held = <QueueAttachment> self.attachment
     cdef CQueue *q
     while status != Status.ok:
         if deadline < 0:
@@ -125,7 +105,7 @@ cdef int take_block(Queue self, uint64_t size, uint32_t *unit, object block, obj
     cdef int64_t deadline = deadline_of(block, timeout)
     cdef uint32_t announced = 0
     cdef int64_t stuck_since = 0
-    cdef Attachment held = self.attachment
+    cdef QueueAttachment held = <QueueAttachment> self.attachment
     cdef CQueue *q
     cdef Status status
     while True:
@@ -148,7 +128,7 @@ cdef int make_room(Queue self, Status status, Failure *why, int64_t deadline, ui
                    int64_t *stuck_since) except -1:
     """What to do about a put that failed: 1 try again, 0 drop the message, or raise."""
     cdef CQueue *q = check_open(self)
-    cdef Attachment held = self.attachment
+    cdef QueueAttachment held = <QueueAttachment> self.attachment
     if status == Status.interrupted:
         PyErr_CheckSignals()
         return 1
@@ -185,7 +165,7 @@ cdef int make_room(Queue self, Status status, Failure *why, int64_t deadline, ui
 cdef Py_ssize_t put_batch(Queue self, tuple items, Py_ssize_t at, Py_ssize_t count) except -1:
     """Puts a run of small messages under one lock; returns how many."""
     cdef CQueue *q = check_open(self)
-    cdef Attachment held = self.attachment
+    cdef QueueAttachment held = <QueueAttachment> self.attachment
     cdef Outgoing messages[BATCH]
     cdef Py_ssize_t offsets[BATCH]
     cdef uint32_t n = 0, done = 0

@@ -3,7 +3,7 @@
 
 cdef object decode(Queue self, Incoming *message, const char *data):
     if message.unit != kNowhere:
-        return decode_block(self, message, make_block(self.attachment, message.unit, message.total, True))
+        return decode_block(self, message, make_block(<QueueAttachment> self.attachment, message.unit, message.total, True))
     if message.kind == RecordKind.raw and self.plain:
         return PyBytes_FromStringAndSize(data, message.size)
     return self.codec.decode(data, message.size, message.size, None, self.views)
@@ -34,7 +34,7 @@ cdef list take_many(Queue self, Py_ssize_t wanted, object block, object timeout)
     cdef uint32_t done
     cdef Status status
     cdef CQueue *q = check_open(self)
-    cdef Attachment held = self.attachment   # a decoder may close the queue
+    cdef QueueAttachment held = <QueueAttachment> self.attachment   # a decoder may close the queue
     while True:
         done = 0
         status = q.take_batch(buffer, sizeof(buffer), <uint32_t> min(BATCH, wanted - len(result)), done, 0)
@@ -90,7 +90,7 @@ cdef int take_patiently(Queue self, Incoming *message, char *buffer, Status stat
                         bint lease) except -1:
     """Goes on with a take that brought nothing at once."""
     cdef int64_t deadline = deadline_of(block, timeout), stuck_since = 0
-    cdef Attachment held = self.attachment
+    cdef QueueAttachment held = <QueueAttachment> self.attachment
     cdef CQueue *q = check_open(self)
     while True:
         if status == Status.ok:
@@ -135,7 +135,7 @@ cdef int take_patiently(Queue self, Incoming *message, char *buffer, Status stat
 cdef int put_aside(Queue self, Incoming *message, const char *data) except -1:
     """An expired message goes to the dead-letter queue. Where there is none, or where it does not take the
     message, the message is dropped: this queue's stream goes on whatever has become of the other one."""
-    cdef CQueue *q = self.attachment.q    # the caller holds on to it
+    cdef CQueue *q = (<QueueAttachment> self.attachment).q    # the caller holds on to it
     cdef Queue other = policy.dead_letter_queue(self)
     cdef object refusal = None
     cdef Status status = Status.busy
@@ -165,7 +165,7 @@ cdef int put_aside(Queue self, Incoming *message, const char *data) except -1:
 
 cdef int put_copy(Queue other, CQueue *q, Incoming *message, const char *data) except -1:
     """Puts a copy of what has been taken from ``q`` into ``other``, whose sizes may differ; does not wait."""
-    cdef Attachment there = other.attachment
+    cdef QueueAttachment there = <QueueAttachment> other.attachment
     cdef bint in_block = message.unit != kNowhere
     cdef uint32_t unit = kNowhere
     cdef Outgoing copy

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft._core import queue as _queue
+from weft._core import handle as _handle
 
 __all__ = ["fault_points"]
 
@@ -16,4 +16,4 @@ def fault_points() -> list[str]:
     Returns:
         The names, in the order of the source; empty in builds without ``-Dfault_points=true``.
     """
-    return list(_queue.fault_points())
+    return list(_handle.fault_points())

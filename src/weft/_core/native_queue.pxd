@@ -1,0 +1,98 @@
+# cython: language_level=3
+"""The native queue, as the binding sees it."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libcpp cimport bool
+
+from weft._core.native cimport Failure, Object, Owner, Status, Waiting, atomic_u32, atomic_u64
+
+
+cdef extern from "weft/queue.hpp" namespace "weft" nogil:
+    cdef enum class RecordKind(uint8_t):
+        raw
+        body
+
+    cdef cppclass Pool:
+        char *data(uint32_t)
+        bool count_pages(uint64_t *)
+        uint64_t reserved_bytes()
+        uint64_t capacity_bytes()
+
+    uint64_t units_for "weft::Pool::units_for"(uint64_t)
+    const uint32_t kNowhere "weft::Pool::kNowhere"
+
+    cdef cppclass QueueGeometry:
+        uint64_t units
+        uint64_t inline_max
+        uint64_t limit
+        uint64_t max_message
+
+    cdef cppclass QueueState:
+        uint64_t sent
+        uint64_t received
+        uint64_t sent_bytes
+        uint64_t received_bytes
+        atomic_u32 returned
+        atomic_u32 leased
+        atomic_u64 dropped_oldest
+        atomic_u64 dropped_newest
+        atomic_u64 redelivered
+        atomic_u64 dead_lettered
+
+    cdef cppclass Outgoing:
+        RecordKind kind
+        const char *data
+        uint32_t size
+        uint32_t unit
+        uint64_t total
+        uint64_t body_size
+
+    cdef cppclass Incoming:
+        RecordKind kind
+        uint32_t size
+        uint32_t unit
+        uint64_t total
+        uint64_t body_size
+        uint64_t sequence
+        uint32_t lease
+        uint32_t deliveries
+        bool expired
+        void clear()
+
+    cdef cppclass Batched:
+        RecordKind kind
+        uint32_t size
+        const char *data
+        Batched()
+        Batched(const char *)
+        const char *next()
+
+    cdef cppclass CQueue "weft::Queue"(Object):
+        Status put(const Outgoing &, int64_t, Failure &)
+        Status put_batch(const Outgoing *, uint32_t, uint32_t &, int64_t, Failure &)
+        Status take_block(uint64_t, uint32_t &, int64_t, Failure &)
+        void give_block(uint32_t)
+        Status drop_oldest(int64_t)
+        void count_dropped_newest()
+        Status take(Incoming &, char *, int64_t)
+        Status take_batch(char *, uint64_t, uint32_t, uint32_t &, int64_t)
+        Status take_lease(Incoming &, char *, int64_t)
+        void acknowledge(const Incoming &)
+        Status give_back(const Incoming &, uint32_t, int64_t)
+        void count_dead_lettered()
+        Status wait_items(int64_t, Waiting)
+        bool glance_items(Waiting)
+        Status wait_room(uint32_t &, int64_t, Waiting)
+        bool has_items()
+        bool has_ended()
+        bool has_room()
+        uint64_t depth()
+        uint64_t returned_bytes()
+        void arm_bell(bool)
+        void wake_all()
+        void shut_down(bool)
+        uint32_t shut()
+        bool recover(bool)
+        Pool &pool()
+        QueueState &state()
+        const QueueGeometry &geometry()
