@@ -40,9 +40,10 @@ def python_imports(path: Path) -> list[str]:
     found = []
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-            node.body = []
-        elif isinstance(node, ast.Import):
+        for branch in ast.iter_child_nodes(node):
+            if isinstance(branch, ast.If) and ast.unparse(branch.test).endswith("TYPE_CHECKING"):
+                branch.body = []  # before the walk comes to it
+        if isinstance(node, ast.Import):
             found += [a.name.split(".")[1] for a in node.names if a.name.startswith("weft.")]
         elif isinstance(node, ast.ImportFrom) and node.module == "weft":
             found += [a.name for a in node.names]
@@ -95,6 +96,7 @@ def check_native() -> list[str]:
         "event",
         "waiting",
         "object",
+        "memory",
         "pool",
         "queue_layout",
         "queue",

@@ -17,6 +17,11 @@
     X(pool_merging)           /* second of two free runs marked as absorbed */                     \
     X(pool_split)             /* remainder of a run written, run not taken */                      \
     X(pool_taken)             /* run taken, its taker does not know it yet */                      \
+    X(memory_reserved)        /* memory reserved, size as before */                                \
+    X(memory_zeroed)          /* new bytes zeroed, size as before */                               \
+    X(memory_grown)           /* larger, lock still held */                                        \
+    X(memory_shrunk)          /* smaller, no memory given back, lock still held */                 \
+    X(memory_trimmed)         /* memory given back, lock still held */                             \
     X(put_block_written)      /* payload in its block, no record */                                \
     X(put_extent_linked)      /* old extent closed, jump written, not committed */                 \
     X(put_record_written)     /* record written, not committed */                                  \

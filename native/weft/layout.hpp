@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 
 #include "platform/platform.hpp"
 
@@ -30,7 +31,7 @@ struct SegmentHeader {
     uint32_t header_bytes;
     uint32_t kind;
     Lifetime lifetime;
-    uint64_t file_bytes;                // mapped size; memory behind it is reserved as it is needed
+    uint64_t file_bytes;                // size of the file, or of the part before what grows and shrinks
     uint64_t id[2];                     // random: tells this segment from all others of its name
     int64_t created_ns;                 // wall clock, for display
     uint32_t creator_pid;               // for display
@@ -38,7 +39,16 @@ struct SegmentHeader {
     uint64_t geometry[kGeometryWords];  // the kind's own sizes
     char config[kConfigBytes];          // the kind's own settings, as JSON text
     char creator[128];                  // command line, for display
-    uint64_t checksum;                  // FNV-1a of all that stands before it
+    uint64_t checksum;                  // FNV-1a of all that stands before it, eight bytes at a time
+
+    uint64_t sum() const noexcept {
+        uint64_t hash = 0xcbf29ce484222325, word;
+        for (auto at = reinterpret_cast<const char*>(this); at != reinterpret_cast<const char*>(&checksum); at += 8) {
+            memcpy(&word, at, 8);
+            hash = (hash ^ word) * 0x100000001b3;
+        }
+        return hash;
+    }
 };
 static_assert(sizeof(SegmentHeader) <= os::kPage);
 
@@ -70,12 +80,5 @@ constexpr Owner make_owner(uint32_t slot, uint32_t generation) noexcept {
 constexpr uint32_t owner_slot(Owner owner) noexcept { return (owner & 0xfff) - 1; }
 constexpr uint32_t owner_generation(Owner owner) noexcept { return owner >> 12 & 0xffff; }
 static_assert(kMaxSlots < 0xfff);
-
-inline uint64_t fnv1a(const void* data, size_t size) noexcept {
-    auto bytes = static_cast<const unsigned char*>(data);
-    uint64_t hash = 0xcbf29ce484222325;
-    for (size_t i = 0; i < size; ++i) hash = (hash ^ bytes[i]) * 0x100000001b3;
-    return hash;
-}
 
 }  // namespace weft

@@ -12,9 +12,12 @@ namespace weft {
 
 class Participants {
 public:
+    // Says whose participants these are: enough to look at them.
+    void bind(Segment& segment) noexcept { segment_ = &segment; }
+
     // Claims a slot for this attachment; out_of_slots if all are taken by living participants.
     Status join(Segment& segment, Failure& why) noexcept {
-        segment_ = &segment;
+        bind(segment);
         if (int error = segment.lost()) {
             why = {error, "opening again after a fork", 0, 0};
             return Status::os_error;

@@ -25,6 +25,8 @@ struct SegmentSpec {
     uint32_t kind = 0;
     Lifetime lifetime = Lifetime::attached;
     uint64_t file_bytes = 0;
+    uint64_t map_bytes = 0;      // 0: file_bytes
+    bool announce = false;       // see Segment::map
     uint64_t object_bytes = 0;   // reserved at creation, from kObjectAt on
     uint64_t prepare_bytes = 0;  // what `prepare` will reserve besides
     uint64_t geometry[kGeometryWords] = {};
@@ -45,8 +47,23 @@ public:
     // Makes the segment and gives it its name; `exists` if the name is taken.
     Status create(const char* directory, const char* name, const SegmentSpec& spec, Failure& why);
 
-    // Attaches to what the name leads to; `missing` if nothing does, or only what the dead left.
-    Status open(const char* directory, const char* name, Failure& why);
+    // Attaches to what the name leads to and maps it; `missing` if nothing does, or only what the dead left.
+    Status open(const char* directory, const char* name, Failure& why) {
+        Status status = attach(directory, name, false, why);
+        return status == Status::ok ? map(header_.file_bytes, false, why) : status;
+    }
+
+    // The first half of it: a kind may map later, and more than the header's file_bytes. Who only reads needs
+    // no permission to write.
+    Status attach(const char* directory, const char* name, bool read_only, Failure& why);
+
+    // The second half; a failure gives up the attachment. `announce`: holds a shared lock for as long as the
+    // memory is mapped, here or in a forked child, by which others see that they are not the only ones.
+    Status map(uint64_t bytes, bool announce, Failure& why) noexcept;
+
+    // Whether another attachment has announced a mapping. An answer given to somebody who has announced his
+    // own stands against all who announce theirs later and look at the object after that.
+    bool is_mapped_elsewhere() const noexcept { return os::byte_is_locked(fd_, kMappedByte); }
 
     // Gives up the attachment; the last one out removes an `attached` segment. Whether it did. Never fails.
     bool detach() noexcept;
@@ -56,16 +73,22 @@ public:
     int unlink() noexcept {
         os::Directory directory(directory_.c_str());
         if (directory.fd() < 0) return -errno;
-        return base_ && os::unlink_if_same(fd_, directory.fd(), name_.c_str());
+        return attached_ && os::unlink_if_same(fd_, directory.fd(), name_.c_str());
     }
 
     bool is_linked() const noexcept {
         os::Directory directory(directory_.c_str());
-        return base_ && os::is_linked_as(fd_, directory.fd(), name_.c_str());
+        return attached_ && os::is_linked_as(fd_, directory.fd(), name_.c_str());
     }
 
-    bool attached() const noexcept { return base_ != nullptr; }
+    bool attached() const noexcept { return attached_; }
+    // Whether it was found to be this user's, and closed to all others: then nobody else has made it or changed
+    // it, whoever may write to the directory.
+    bool is_private() const noexcept { return private_; }
+    bool read_only() const noexcept { return read_only_; }
     char* base() const noexcept { return base_; }
+    uint64_t mapped_bytes() const noexcept { return mapped_bytes_; }
+    uint64_t file_bytes() const noexcept { return file_bytes_; }  // as they were when it was opened
     int fd() const noexcept { return fd_; }
     const SegmentHeader& header() const noexcept { return header_; }
     Participant* participants() const noexcept {
@@ -104,6 +127,7 @@ private:
     void enlist() noexcept;
     void delist() noexcept;
     Status attach_existing(Failure& why);
+    bool reclaim_opened() noexcept;
     void open_for_child() noexcept;
     void leave_to_child() noexcept;
     void become_child() noexcept;
@@ -112,10 +136,14 @@ private:
     void remove_bell() const noexcept;
     void forget() noexcept;
 
+    static constexpr uint32_t kMappedByte = kMaxSlots;  // behind those of the participants
+
     int fd_ = -1;
     int child_fd_ = -1;  // between the handlers before and after a fork
     int fork_error_ = 0;
+    bool attached_ = false, read_only_ = false, announced_ = false, private_ = false;
     char* base_ = nullptr;
+    uint64_t mapped_bytes_ = 0, file_bytes_ = 0;
     std::string directory_, name_;
     SegmentHeader header_{};
     Segment* next_ = nullptr;
@@ -167,9 +195,10 @@ inline void Segment::delist() noexcept {
 // it: the parent may close its handle, or die, before the child has run a single instruction. Only calls
 // that are safe between fork and exec.
 inline void Segment::open_for_child() noexcept {
-    child_fd_ = os::reopen(fd_);
+    child_fd_ = os::reopen(fd_, read_only_);
     fork_error_ = errno;
-    if (child_fd_ < 0 || os::attach_shared(child_fd_)) return;
+    if (child_fd_ < 0 || (os::attach_shared(child_fd_) && (!announced_ || os::share_byte(child_fd_, kMappedByte))))
+        return;
     fork_error_ = errno;
     ::close(child_fd_);
     child_fd_ = -1;
@@ -197,10 +226,11 @@ inline Status Segment::fail(Status status, const char* step, Failure& why) noexc
 
 inline void Segment::forget() noexcept {
     if (enlisted_) delist();
-    if (base_) os::unmap(base_, header_.file_bytes);
+    if (base_) os::unmap(base_, mapped_bytes_);
     if (fd_ >= 0) ::close(fd_);
     base_ = nullptr;
     fd_ = -1;
+    attached_ = announced_ = false;
 }
 
 inline Status Segment::create(const char* directory, const char* name, const SegmentSpec& spec,
@@ -234,8 +264,10 @@ inline Status Segment::create(const char* directory, const char* name, const Seg
         return fail(Status::os_error, "reserving memory", why);
     }
     header_ = {};
-    header_.file_bytes = spec.file_bytes;
-    base_ = static_cast<char*>(os::map_shared(fd_, spec.file_bytes));
+    header_.file_bytes = file_bytes_ = spec.file_bytes;
+    read_only_ = false;
+    mapped_bytes_ = spec.map_bytes ? spec.map_bytes : spec.file_bytes;
+    base_ = static_cast<char*>(os::map_shared(fd_, mapped_bytes_));
     if (!base_) return fail(Status::os_error, "mapping the file", why);
     header_.magic = kMagic;
     header_.layout_version = kLayoutVersion;
@@ -250,14 +282,17 @@ inline Status Segment::create(const char* directory, const char* name, const Seg
     header_.config_bytes = uint32_t(spec.config.size());
     memcpy(header_.config, spec.config.data(), spec.config.size());
     os::command_line(header_.creator, sizeof header_.creator);
-    header_.checksum = fnv1a(&header_, offsetof(SegmentHeader, checksum));
+    header_.checksum = header_.sum();
     memcpy(base_, &header_, sizeof header_);
     if (spec.prepare && (errno = spec.prepare(base_, fd_, spec)) != 0) {
         why.wanted = head + spec.object_bytes + spec.prepare_bytes;
         why.available = os::free_bytes(fd_);
         return fail(Status::os_error, "reserving memory", why);
     }
-    if (!os::attach_shared(fd_)) return fail(Status::os_error, "attaching", why);
+    if (!os::attach_shared(fd_) || (spec.announce && !os::share_byte(fd_, kMappedByte)))
+        return fail(Status::os_error, "attaching", why);
+    attached_ = true;
+    announced_ = spec.announce;
     enlist();
     WEFT_FAULT(segment_filled);
     if (os::link_file(fd_, place.fd(), temporary, name) != 0) {
@@ -281,18 +316,19 @@ inline Status Segment::check_header(uint64_t file_bytes, Failure& why) noexcept 
         why.available = header_.layout_version;
         return Status::wrong_version;
     }
-    if (header_.checksum != fnv1a(&header_, offsetof(SegmentHeader, checksum)) ||
-        header_.file_bytes != file_bytes || header_.config_bytes > kConfigBytes ||
-        uint32_t(header_.lifetime) > 1)
+    if (header_.checksum != header_.sum() || header_.file_bytes > file_bytes ||
+        header_.config_bytes > kConfigBytes || uint32_t(header_.lifetime) > 1)
         return Status::corrupted;
+    file_bytes_ = file_bytes;
     header_.creator[sizeof header_.creator - 1] = 0;
     return Status::ok;
 }
 
-inline Status Segment::open(const char* directory, const char* name, Failure& why) {
+inline Status Segment::attach(const char* directory, const char* name, bool read_only, Failure& why) {
     std::lock_guard guard(registry().mutex);
     directory_ = directory;
     name_ = name;
+    read_only_ = read_only;
     Status status = Status::busy;
     for (int tries = 0; status == Status::busy; ++tries) {
         if (tries == 1000) {
@@ -308,42 +344,57 @@ inline Status Segment::open(const char* directory, const char* name, Failure& wh
         forget();
         return status;
     }
-    base_ = static_cast<char*>(os::map_shared(fd_, header_.file_bytes));
-    if (!base_) return fail(Status::os_error, "mapping the file", why);
+    attached_ = true;
     enlist();
     WEFT_FAULT(segment_attached);
     return Status::ok;
 }
 
-// One try: ok, busy (look again: somebody is removing or has replaced it), or what is wrong.
+inline Status Segment::map(uint64_t bytes, bool announce, Failure& why) noexcept {
+    std::lock_guard guard(registry().mutex);
+    if (announce && !(announced_ = os::share_byte(fd_, kMappedByte)))
+        return fail(Status::os_error, "announcing a mapping", why);
+    base_ = static_cast<char*>(os::map_shared(fd_, bytes, 0, read_only_));
+    mapped_bytes_ = bytes;
+    return base_ ? Status::ok : fail(Status::os_error, "mapping the file", why);
+}
+
+// One try: ok, busy (look again: somebody is removing or has removed it), or what is wrong. As few calls of
+// the system as can be: opening is nothing but them.
 inline Status Segment::attach_existing(Failure& why) {
     why.step = "opening the file";
-    header_ = {};
-    os::Directory place(directory_.c_str());
-    if (place.fd() < 0) return errno == ENOENT ? Status::missing : Status::os_error;
-    fd_ = os::open_file(place.fd(), name_.c_str());
+    fd_ = os::open_file(AT_FDCWD, (directory_ + "/" + name_).c_str(), read_only_);
     if (fd_ < 0) {
         if (errno == ENOENT) return Status::missing;
         return errno == ENXIO || errno == ELOOP || errno == EISDIR ? Status::not_a_segment : Status::os_error;
     }
+    // Alone means: all who were attached have gone, however they died.
+    if (os::attach_alone(fd_) && reclaim_opened()) return Status::busy;
+    const bool shared = os::attach_shared(fd_);
     struct stat s;
     if (fstat(fd_, &s) != 0 || !S_ISREG(s.st_mode)) return Status::not_a_segment;
-    Status status = check_header(uint64_t(s.st_size), why);
-    if (status != Status::ok) return status;
-    // Alone means: all who were attached have gone, however they died.
-    if (os::attach_alone(fd_) && header_.lifetime == Lifetime::attached) {
-        os::unlink_if_same(fd_, place.fd(), name_.c_str());
-        remove_bell();
-        return Status::busy;
-    }
-    if (!os::attach_shared(fd_) || !os::is_linked_as(fd_, place.fd(), name_.c_str())) return Status::busy;
-    return Status::ok;
+    if (!shared || s.st_nlink == 0) return Status::busy;  // removed before we had our lock
+    private_ = os::is_private(s);
+    return check_header(uint64_t(s.st_size), why);
+}
+
+// With the file locked alone: removes it if it is a segment that was to go with its last attachment.
+inline bool Segment::reclaim_opened() noexcept {
+    struct stat s;
+    Failure why;
+    if (fstat(fd_, &s) != 0 || !S_ISREG(s.st_mode) || check_header(uint64_t(s.st_size), why) != Status::ok ||
+        header_.lifetime != Lifetime::attached)
+        return false;
+    os::Directory place(directory_.c_str());
+    os::unlink_if_same(fd_, place.fd(), name_.c_str());
+    remove_bell();
+    return true;
 }
 
 inline void Segment::remove_bell() const noexcept { ::unlink(bell_path().c_str()); }
 
 inline bool Segment::detach() noexcept {
-    if (!base_) return false;
+    if (!attached_) return false;
     std::lock_guard guard(registry().mutex);
     bool removed = false;
     // A failed try for the exclusive lock gives up the shared one as well: right, for who leaves.

@@ -24,6 +24,7 @@ enum class Status : int {
     wrong_version,
     refused,        // permission
     os_error,
+    in_use,         // others have it open
 };
 
 // What a failed set-up call knows about its failure.

@@ -22,6 +22,7 @@ from weft.errors import (
     CorruptedError,
     Empty,
     Full,
+    InUseError,
     MessageTooLargeError,
     MismatchError,
     NameInUseError,
@@ -35,9 +36,10 @@ from weft.errors import (
     WeftError,
     WorkerDied,
 )
+from weft.memory import SharedMemory, mmap
 from weft.namespace import Namespace
 from weft.queue import Lease, Queue
-from weft.statistics import Participant, QueueStatistics
+from weft.statistics import MemoryStatistics, Participant, QueueStatistics
 
 __version__ = "0.1.0"
 
@@ -47,7 +49,9 @@ __all__ = [
     "CorruptedError",
     "Empty",
     "Full",
+    "InUseError",
     "Lease",
+    "MemoryStatistics",
     "MessageTooLargeError",
     "MismatchError",
     "NameInUseError",
@@ -60,10 +64,12 @@ __all__ = [
     "Queue",
     "QueueStatistics",
     "RemoteError",
+    "SharedMemory",
     "ShutDown",
     "SystemLimitError",
     "WeftError",
     "WorkerDied",
     "__version__",
+    "mmap",
     "open",
 ]

@@ -57,13 +57,22 @@ def describe(handle: Any, state: str = "open") -> str:
     return f"<weft.{kind} {handle._name or 'anonymous'!r} {'closed' if handle.closed else state}>"
 
 
+def identity(handle: Any) -> str:
+    """Tells its object from all others that the name ever led to."""
+    if not hasattr(handle, "_identity"):  # a kind that is opened often leaves it for when it is asked for
+        if handle.closed:
+            fail_closed(handle)
+        handle._identity = handle._attachment.identity()
+    return str(handle._identity)
+
+
 # --- travelling ------------------------------------------------------------------------------------
 
 
 def token(handle: Any) -> str:
     """The object's address as text."""
     _check_opened(handle)
-    options = handle._kind.to_text(handle._options) | {"id": handle._identity}
+    options = handle._kind.to_text(handle._options) | {"id": identity(handle)}
     where = urllib.parse.quote(os.fsencode(path(handle)))
     return f"weft:{handle._kind.name}:{where}?{urllib.parse.urlencode(options)}"
 
@@ -89,14 +98,14 @@ def open_token(text: str, **options: Any) -> Any:
     except ValueError:
         raise ValueError(f"{text!r} is not a whole token of weft") from None
     kind = kind_called(kind_name)
-    identity = given.pop("id", None)
+    wanted = given.pop("id", None)
     try:
         if kind is None or not file.is_absolute():
             raise ValueError
         carried = kind.from_text(given)
     except ValueError:
         raise ValueError(f"{text!r} is not a token that this version of weft understands") from None
-    return _reopen(kind.number, _directory(file.parent), file.name, identity, carried | options)
+    return _reopen(kind.number, _directory(file.parent), file.name, wanted, carried | options)
 
 
 def _directory(path: Path) -> Namespace:
@@ -115,14 +124,14 @@ def reduce(handle: Any) -> tuple[Any, ...]:
         fail_closed(handle)
     return (
         _reopen,
-        (handle._kind.number, handle._place, handle._attachment_name, handle._identity, handle._options),
+        (handle._kind.number, handle._place, handle._attachment_name, identity(handle), handle._options),
     )
 
 
-def _reopen(kind: int, place: Namespace, name: str, identity: str | None, options: dict[str, Any]) -> Any:
+def _reopen(kind: int, place: Namespace, name: str, wanted: str | None, options: dict[str, Any]) -> Any:
     """Opens the very object that was meant, not a later one of the same name."""
     found = KINDS[kind].open(name, **({"create": False, "namespace": place} | options))
-    if identity is not None and found._identity != identity:
+    if wanted is not None and identity(found) != wanted:
         found.close()
         raise errors.NotFoundError(
             f"the {KINDS[kind].name} that this stood for has gone; {name!r} in {place.path} is a later one"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["KINDS", "Kind", "kind_called", "register"]
+__all__ = ["KINDS", "OTHERS", "Kind", "kind_called", "register"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Kind:
 
 
 KINDS: dict[int, Kind] = {}
+# What a namespace offers beside kinds: classes built on one.
+OTHERS: dict[str, Callable[..., Any]] = {}
 
 
 def register(kind: Kind) -> Kind:

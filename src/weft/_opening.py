@@ -42,6 +42,7 @@ class Status(enum.IntEnum):
     WRONG_VERSION = 14
     REFUSED = 15
     OS_ERROR = 16
+    IN_USE = 17
 
 
 def to_bytes(value: str | dict[str, Any]) -> bytes:

@@ -11,6 +11,7 @@ Each is also the builtin that a user would catch, and carries its data as attrib
     ├── NameInUseError(FileExistsError)    create=True, but it exists
     ├── NotFoundError(FileNotFoundError)   create=False, but it does not exist
     ├── AccessError(PermissionError)       another user's, or too open a directory
+    ├── InUseError(BufferError, OSError)   others use it: not done
     ├── SystemLimitError(OSError)          descriptors, mappings or participants are used up
     ├── OwnerDied(RuntimeError)            the owner of a lock died: owner
     ├── PeerDied(ConnectionError)          the other side died: peer
@@ -36,6 +37,7 @@ __all__ = [
     "CorruptedError",
     "Empty",
     "Full",
+    "InUseError",
     "MessageTooLargeError",
     "MismatchError",
     "NameInUseError",
@@ -130,6 +132,10 @@ class NotFoundError(WeftError, FileNotFoundError):
 
 class AccessError(WeftError, PermissionError):
     """Another user's object, or a directory that lets others in."""
+
+
+class InUseError(WeftError, BufferError, OSError):
+    """Others use it, so it has not been done."""
 
 
 class SystemLimitError(WeftError, OSError):

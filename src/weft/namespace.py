@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from weft import errors
 from weft._core import handle as _native
-from weft._kinds import kind_called
+from weft._kinds import OTHERS, kind_called
 
 if TYPE_CHECKING:
+    from weft._core.memory import SharedMemory
     from weft._core.queue import Queue
+    from weft.memory import mmap
 
 __all__ = ["Namespace"]
 
@@ -83,6 +85,7 @@ class Namespace:
         self.group = group_id(group)
         self.path = Path(text) if text.startswith("/") else self._own_base() / check_name(text, "namespace")
         self._name = text
+        self.directory = os.fsencode(self.path)
 
     def __repr__(self) -> str:
         return f"weft.Namespace({self._name!r})"
@@ -114,6 +117,8 @@ class Namespace:
             NotFoundError: It is missing and not to be made, or can't be for want of the one above it.
             AccessError: It is another user's, or more open than ``mode``, or can't be made.
         """
+        if self.is_private():
+            return str(self.path)
         try:
             if self.path.parent == _MEMORY / f"weft-{os.geteuid()}":
                 _make_directory(self.path.parent, 0o700, None, make)
@@ -134,6 +139,13 @@ class Namespace:
                 ) from error
             raise
         return str(self.path)
+
+    def is_private(self) -> bool:
+        """Whether it is there, this user's, and closed to all others: what it nearly always is."""
+        above, _, _ = self.directory.rpartition(b"/")
+        return _native.is_private_directory(self.directory) and (
+            above != b"%s/weft-%d" % (os.fsencode(_MEMORY), os.geteuid()) or _native.is_private_directory(above)
+        )
 
     def _check(self, path: Path, mode: int) -> None:
         found = os.lstat(path)
@@ -195,10 +207,40 @@ class Namespace:
         queue: Queue = self._open("Queue", name, maxsize, **options)
         return queue
 
+    def SharedMemory(  # noqa: N802 - the class's name
+        self, name: Any = None, create: bool | None = False, size: int = 0, **options: Any
+    ) -> SharedMemory:
+        """``weft.SharedMemory`` in this namespace."""
+        memory: SharedMemory = self._open("SharedMemory", name, create, size, **options)
+        return memory
+
+    def mmap(self, tagname: str, length: int = 0, **options: Any) -> mmap:
+        """``weft.mmap`` of memory that has that name in this namespace."""
+        mapped: mmap = OTHERS["mmap"](-1, length, tagname, namespace=self, **options)
+        return mapped
+
     def _open(self, kind_name: str, *arguments: Any, **options: Any) -> Any:
         kind = kind_called(kind_name)
         assert kind is not None, f"the module of {kind_name} has not been imported"
         return kind.open(*arguments, namespace=self, **options)
+
+
+_defaults: dict[tuple[Path, bytes | None, int], Namespace] = {}
+
+
+def place_of(namespace: Any) -> Namespace:
+    """The ``Namespace`` that an argument of that name stands for."""
+    if isinstance(namespace, Namespace):
+        return namespace
+    if namespace is not None:
+        return Namespace(namespace)
+    key = (_MEMORY, *_native.surroundings())
+    place = _defaults.get(key)
+    if place is None:
+        if len(_defaults) > 100:
+            _defaults.clear()
+        place = _defaults[key] = Namespace()
+    return place
 
 
 def _rebuild(path: str, mode: int, group: int | None) -> Namespace:

@@ -35,7 +35,7 @@ from weft._opening import (
     is_anonymous,
 )
 from weft.codecs import make_codec
-from weft.namespace import Namespace, check_mode, check_name, group_id, is_name
+from weft.namespace import check_mode, check_name, group_id, is_name, place_of
 from weft.statistics import QueueStatistics
 
 __all__ = ["Lease", "LeaseMany", "Queue"]
@@ -83,7 +83,7 @@ def configure(
     if lifetime is not None:
         check_one_of(lifetime, "lifetime", LIFETIMES)
     check_create(create, name)
-    place = namespace if isinstance(namespace, Namespace) else Namespace(namespace)
+    place = place_of(namespace)
     units, limit = _memory(capacity, max_message)
     maker, config = make_codec(codec, type)
     if dead_letter is not None:

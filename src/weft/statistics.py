@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Participant", "QueueStatistics"]
+__all__ = ["MemoryStatistics", "Participant", "QueueStatistics"]
 
 
 @dataclass(frozen=True)
@@ -60,4 +60,21 @@ class QueueStatistics:
     reserved: int
     waiting_producers: int
     waiting_consumers: int
+    attached: int
+
+
+@dataclass(frozen=True)
+class MemoryStatistics:
+    """Shared memory at one moment.
+
+    Attributes:
+        size: Bytes that may be used.
+        reserved: Bytes of memory that stand behind it, weft's own included.
+        resizes: How often its size has changed.
+        attached: Participants: handles of living processes that have used it.
+    """
+
+    size: int
+    reserved: int
+    resizes: int
     attached: int

@@ -45,12 +45,13 @@ CREATING = [
     "detach_last",
 ]
 ATTACHING = ["segment_attached", "slot_locked", "slot_filled"]
+OF_OTHERS = ("memory_",)  # see test_memory_fault_points.py
 RECOVERING = ["recover_lease", "recover_block", "recover_done", "lock_takeover"]
 
 
 def test_every_point_is_covered():
     covered = {*PRODUCING, *CONSUMING, *LEASING, *CREATING, *ATTACHING, *RECOVERING}
-    assert set(fault_points()) == covered
+    assert {point for point in fault_points() if not point.startswith(OF_OTHERS)} == covered
 
 
 def pass_of(point, turn):

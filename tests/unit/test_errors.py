@@ -27,6 +27,7 @@ MADE = [
     weft.ShutDown("ended"),
     weft.Full("full"),
     weft.Empty("empty"),
+    weft.InUseError(16, "in use"),
 ]
 
 
@@ -42,6 +43,7 @@ MADE = [
         (weft.NotFoundError, (FileNotFoundError,)),
         (weft.AccessError, (PermissionError,)),
         (weft.SystemLimitError, (OSError,)),
+        (weft.InUseError, (BufferError, OSError)),
         (weft.OwnerDied, (RuntimeError,)),
         (weft.PeerDied, (ConnectionError,)),
         (weft.WorkerDied, (RuntimeError,)),

@@ -6,10 +6,11 @@ What is asked for seldom stands in ``weft._handle``, which is bound in by ``set_
 
 cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport getenv
 
 from weft._core.native cimport (
-    Failure, Lifetime, Object, Participant, SegmentSpec, Status, close_fd, hush, list_fault_points, listen_bell,
-    reclaim_segment, sweep_hidden,
+    Failure, Lifetime, Object, Participant, SegmentSpec, Status, close_fd, effective_user, hush, is_private_place,
+    list_fault_points, listen_bell, reclaim_segment, sweep_hidden,
 )
 
 cdef object policy = None          # weft._handle: see set_policy
@@ -68,6 +69,30 @@ cdef class Attachment:
             status = self.object.open(where, what, why)
         self.name = name
         return <int> status, describe(why)
+
+    def is_private(self):
+        """Whether nobody but this user can have written it, whoever may write to its directory."""
+        return self.object.segment().is_private()
+
+    @property
+    def kind(self):
+        """The number of the kind in its header."""
+        return self.object.segment().header().kind
+
+    def attach_own(self, bytes directory, bytes name, uint32_t kind):
+        """Opens what is there if it is of that kind, and private (see ``is_private``); whether it was.
+
+        The short way for what is opened often. If it fails, the long one tells why.
+        """
+        cdef Failure why
+        cdef Status status
+        cdef const char *where = directory
+        cdef const char *what = name
+        with nogil:
+            status = self.object.open(where, what, why)
+        self.name = name
+        return status == Status.ok and self.object.segment().is_private() and \
+            self.object.segment().header().kind == kind
 
     def header(self):
         """What the creator wrote, as a dict."""
@@ -178,6 +203,17 @@ cdef class Handle:
 
     def __repr__(self):
         return policy.describe(self)
+
+
+def surroundings():
+    """What the default namespace depends on: WEFT_NAMESPACE, or None, and the effective user."""
+    cdef const char *text = getenv("WEFT_NAMESPACE")
+    return (<bytes> text if text is not NULL else None, effective_user())
+
+
+def is_private_directory(bytes path):
+    """Whether it is a directory that belongs to this user alone: nobody else may enter it."""
+    return bool(is_private_place(path))
 
 
 def reclaim(bytes directory, bytes name):

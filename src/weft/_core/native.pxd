@@ -25,6 +25,7 @@ cdef extern from "weft/waiting.hpp" namespace "weft" nogil:
         wrong_version
         refused
         os_error
+        in_use
 
     cdef enum class Lifetime(uint32_t):
         attached
@@ -67,6 +68,8 @@ cdef extern from "weft/waiting.hpp" namespace "weft" nogil:
         string identity()
         int unlink()
         bool attached()
+        bool is_private()
+        int fd()
         const SegmentHeader &header()
 
     bool reclaim_segment "weft::Segment::reclaim"(const char *, const char *) except +
@@ -100,6 +103,8 @@ cdef extern from "weft/waiting.hpp" namespace "weft" nogil:
     int64_t now_ns "weft::os::now_ns"()
     int listen_bell "weft::os::listen_bell"(int)
     void hush "weft::os::hush"(int)
+    bool is_private_place "weft::os::is_private_directory"(const char *)
+    uint32_t effective_user "weft::os::effective_user"()
     void ring_fd "weft::os::ring"(int)
 
 cdef extern from "weft/object.hpp" namespace "weft" nogil:

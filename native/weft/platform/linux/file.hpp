@@ -39,6 +39,16 @@ private:
     int fd_;
 };
 
+inline uint32_t effective_user() noexcept { return uint32_t(geteuid()); }
+
+// Whether what `s` tells of is this user's, and nobody else's to read or write.
+inline bool is_private(const struct stat& s) noexcept { return s.st_uid == geteuid() && (s.st_mode & 077) == 0; }
+
+inline bool is_private_directory(const char* path) noexcept {
+    struct stat s;
+    return lstat(path, &s) == 0 && S_ISDIR(s.st_mode) && is_private(s);
+}
+
 // A file under a hidden name, which is put in `temporary`. It is locked as an attached one is, so that
 // whoever sweeps up what kills have left can tell; one that is swept up before it is locked is made anew.
 inline int create_hidden(int directory, unsigned mode, char* temporary, size_t size) noexcept {
@@ -77,15 +87,15 @@ inline void remove_hidden(int directory, const char* temporary) noexcept {
     if (temporary[0]) unlinkat(directory, temporary, 0);
 }
 
-inline int open_file(int directory, const char* name) noexcept {
-    return openat(directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+inline int open_file(int directory, const char* name, bool read_only = false) noexcept {
+    return openat(directory, name, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 }
 
 // A second, independent opening of the same file, even when its name is gone.
-inline int reopen(int fd) noexcept {
+inline int reopen(int fd, bool read_only = false) noexcept {
     char path[64];
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    return open(path, O_RDWR | O_CLOEXEC);
+    return open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
 }
 
 // Reserves memory for a range, so that touching it later cannot fail: 0 or an errno.
@@ -102,6 +112,25 @@ inline uint64_t reserved_bytes(int fd) noexcept {
     return fstat(fd, &s) ? 0 : uint64_t(s.st_blocks) * 512;
 }
 
+// Writes zeros, mapped or not: 0 or an errno.
+inline int write_zeros(int fd, uint64_t offset, uint64_t length) noexcept {
+    static const char zeros[1 << 16] = {};
+    while (length) {
+        ssize_t done = pwrite(fd, zeros, length < sizeof zeros ? length : sizeof zeros, off_t(offset));
+        if (done < 0 && errno != EINTR) return errno;
+        if (done > 0) offset += uint64_t(done), length -= uint64_t(done);
+    }
+    return 0;
+}
+
+// Gives memory back that nobody has mapped: 0 or an errno.
+inline int shrink(int fd, uint64_t length) noexcept { return ftruncate(fd, off_t(length)) ? errno : 0; }
+
+inline uint64_t file_bytes(int fd) noexcept {
+    struct stat s;
+    return fstat(fd, &s) ? 0 : uint64_t(s.st_size);
+}
+
 inline uint64_t free_bytes(int fd) noexcept {
     struct statvfs s;
     return fstatvfs(fd, &s) ? 0 : uint64_t(s.f_bavail) * s.f_frsize;
@@ -110,14 +139,26 @@ inline uint64_t free_bytes(int fd) noexcept {
 // Maps through an opening of its own. A mapping keeps its opening alive, with the locks that belong to
 // it, and a forked child inherits mappings: mapped through the opening that holds a process's locks, the
 // file would seem to be used by a dead parent for as long as its child lives.
-inline void* map_shared(int fd, uint64_t length) noexcept {
-    int own = reopen(fd);
+inline void* map_shared(int fd, uint64_t length, uint64_t offset = 0, bool read_only = false) noexcept {
+    int own = reopen(fd, read_only);
     if (own < 0) return nullptr;
-    void* base = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, own, 0);
+    void* base = mmap(nullptr, length, read_only ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED, own, off_t(offset));
     int error = errno;
     close(own);
     errno = error;
     return base == MAP_FAILED ? nullptr : base;
+}
+
+// Maps in the place of what is mapped at `place`: 0 or an errno, after which nothing may be mapped there. The
+// file is opened anew here too.
+inline int map_over(int fd, void* place, uint64_t length, uint64_t offset, bool write, bool copy) noexcept {
+    int own = reopen(fd, copy || !write);
+    if (own < 0) return errno;
+    void* base = mmap(place, length, write ? PROT_READ | PROT_WRITE : PROT_READ,
+                      (copy ? MAP_PRIVATE : MAP_SHARED) | MAP_FIXED, own, off_t(offset));
+    int error = base == MAP_FAILED ? errno : 0;
+    close(own);
+    return error;
 }
 
 // Maps the pages of a range now, all at once, instead of one by one as they are first written. A hint:
@@ -129,6 +170,27 @@ inline void touch(void* begin, uint64_t length) noexcept {
 }
 
 inline void unmap(void* base, uint64_t length) noexcept { munmap(base, length); }
+
+// Writes what has changed in a mapping to its file: 0 or an errno.
+inline int flush_mapping(void* begin, uint64_t length) noexcept { return msync(begin, length, MS_SYNC) ? errno : 0; }
+inline int advise_mapping(void* begin, uint64_t length, int advice) noexcept {
+    return madvise(begin, length, advice) ? errno : 0;
+}
+
+// The first and the last place of some bytes in others, or null.
+inline const char* find_bytes(const char* in, size_t size, const char* what, size_t length) noexcept {
+    return static_cast<const char*>(memmem(in, size, what, length));
+}
+inline const char* find_last_bytes(const char* in, size_t size, const char* what, size_t length) noexcept {
+    if (length > size) return nullptr;
+    if (!length) return in + size;
+    for (size_t left = size - length + 1; left;) {
+        auto at = static_cast<const char*>(memrchr(in, what[0], left));
+        if (!at || !memcmp(at, what, length)) return at;
+        left = size_t(at - in);
+    }
+    return nullptr;
+}
 
 // True while `name` in `directory` leads to the file that `fd` has open.
 inline bool is_linked_as(int fd, int directory, const char* name) noexcept {

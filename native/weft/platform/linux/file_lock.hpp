@@ -33,6 +33,11 @@ inline bool lock_byte(int fd, uint32_t byte) noexcept {
     return fcntl(fd, F_OFD_SETLK, &range) == 0;
 }
 
+inline bool share_byte(int fd, uint32_t byte) noexcept {
+    auto range = byte_range(F_RDLCK, byte);
+    return fcntl(fd, F_OFD_SETLK, &range) == 0;
+}
+
 inline void unlock_byte(int fd, uint32_t byte) noexcept {
     auto range = byte_range(F_UNLCK, byte);
     fcntl(fd, F_OFD_SETLK, &range);
