@@ -11,6 +11,8 @@
     X(slot_locked)            /* slot's byte locked, slot not filled in */                         \
     X(slot_filled)            /* participant complete */                                           \
     X(detach_last)            /* last one out, file not unlinked */                                \
+    X(remove_alone)           /* sure that nobody is attached, name still there */                 \
+    X(remove_unlinked)        /* name gone, doorbell still there */                                \
     X(lock_taken)             /* a lock is held, nothing changed under it */                       \
     X(lock_takeover)          /* a dead owner's lock taken over, nothing repaired */               \
     X(pool_grown)             /* memory reserved, not yet offered */                               \

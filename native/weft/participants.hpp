@@ -94,6 +94,10 @@ public:
         return (word & kInUse) && is_alive(make_owner(slot, word & kGeneration));
     }
 
+    // What a slot's word says to who reads it in a copy.
+    static constexpr bool is_used(uint32_t word) noexcept { return word & kInUse; }
+    static constexpr Owner owner_of(uint32_t slot, uint32_t word) noexcept { return make_owner(slot, word & kGeneration); }
+
     // Whoever claims the last slot of a page has reserved the next page before, and whoever claims a slot
     // has seen to it that the last slots of all pages before are marked: so a page may be touched once
     // the word before it is not 0, as it stays from then on, and no slot in use is beyond.

@@ -94,12 +94,7 @@ public:
     Participant* participants() const noexcept {
         return reinterpret_cast<Participant*>(base_ + kParticipantsAt);
     }
-    std::string identity() const {
-        char text[40];
-        snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(header_.id[0]),
-                 static_cast<unsigned long long>(header_.id[1]));
-        return text;
-    }
+    std::string identity() const { return identity_of(header_); }
     std::string bell_path() const { return directory_ + "/.bell-" + identity(); }
 
     // Counts the forks this process is away from the one that started: whoever keeps something that
@@ -109,8 +104,34 @@ public:
     // Why a forked child could not get an opening of its own: an errno, or 0.
     int lost() const noexcept { return fd_ < 0 ? fork_error_ : 0; }
 
-    // Removes `name` if it is a segment of lifetime `attached` to which nobody is attached.
-    static bool reclaim(const char* directory, const char* name);
+    // How far `remove` goes among segments to which nobody is attached; each includes those before.
+    enum class Reach : int {
+        left,     // lifetime `attached`: what the dead left
+        kept,     // those that were to stay
+        damaged,  // and what calls itself a segment, but is none of this version, or no whole one
+    };
+    enum class Removal : int { removed, in_use, kept, damaged, other_version, foreign, missing, failed };
+
+    // Removes `name` if nobody is attached to it and `reach` allows.
+    static Removal remove(const char* directory, const char* name, Reach reach, Failure& why);
+    static bool reclaim(const char* directory, const char* name) {
+        Failure why;
+        return remove(directory, name, Reach::left, why) == Removal::removed;
+    }
+
+    // Reads and checks a header without attaching: ok, not_a_segment, wrong_version, corrupted.
+    static Status check_header(int fd, uint64_t file_bytes, SegmentHeader& header, Failure& why) noexcept;
+
+    // No fork of this process while it stands: for who holds a lock that a child must not inherit.
+    static std::unique_lock<std::mutex> hold_forks() { return std::unique_lock(registry().mutex); }
+
+    // Of a segment with that identity.
+    static std::string identity_of(const SegmentHeader& header) {
+        char text[40];
+        snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(header.id[0]),
+                 static_cast<unsigned long long>(header.id[1]));
+        return text;
+    }
 
     // Removes `name`, a doorbell or a file that was to become a segment, if nobody has it open: who does
     // has locked it (bell.hpp, file.hpp).
@@ -132,7 +153,6 @@ private:
     void leave_to_child() noexcept;
     void become_child() noexcept;
     Status fail(Status status, const char* step, Failure& why) noexcept;
-    Status check_header(uint64_t file_bytes, Failure& why) noexcept;
     void remove_bell() const noexcept;
     void forget() noexcept;
 
@@ -306,21 +326,27 @@ inline Status Segment::create(const char* directory, const char* name, const Seg
     return Status::ok;
 }
 
-inline Status Segment::check_header(uint64_t file_bytes, Failure& why) noexcept {
+inline Status Segment::check_header(int fd, uint64_t file_bytes, SegmentHeader& header, Failure& why) noexcept {
     why.step = "reading the header";
-    if (file_bytes < kObjectAt || pread(fd_, &header_, sizeof header_, 0) != sizeof header_ ||
-        header_.magic != kMagic)
-        return Status::not_a_segment;
-    if (header_.layout_version != kLayoutVersion || header_.header_bytes != sizeof header_) {
+    header = {};
+    const bool whole = pread(fd, &header, sizeof header, 0) == sizeof header;
+    if (header.magic != kMagic) return Status::not_a_segment;
+    if (!whole || file_bytes < kObjectAt) {
+        why.step = "the file has been cut off";
+        return Status::corrupted;
+    }
+    if (header.layout_version != kLayoutVersion || header.header_bytes != sizeof header) {
         why.wanted = kLayoutVersion;
-        why.available = header_.layout_version;
+        why.available = header.layout_version;
         return Status::wrong_version;
     }
-    if (header_.checksum != header_.sum() || header_.file_bytes > file_bytes ||
-        header_.config_bytes > kConfigBytes || uint32_t(header_.lifetime) > 1)
+    if (header.checksum != header.sum() || header.config_bytes > kConfigBytes || uint32_t(header.lifetime) > 1)
         return Status::corrupted;
-    file_bytes_ = file_bytes;
-    header_.creator[sizeof header_.creator - 1] = 0;
+    if (header.file_bytes > file_bytes) {
+        why.step = "the file is shorter than its header says";
+        return Status::corrupted;
+    }
+    header.creator[sizeof header.creator - 1] = 0;
     return Status::ok;
 }
 
@@ -375,15 +401,16 @@ inline Status Segment::attach_existing(Failure& why) {
     if (fstat(fd_, &s) != 0 || !S_ISREG(s.st_mode)) return Status::not_a_segment;
     if (!shared || s.st_nlink == 0) return Status::busy;  // removed before we had our lock
     private_ = os::is_private(s);
-    return check_header(uint64_t(s.st_size), why);
+    file_bytes_ = uint64_t(s.st_size);
+    return check_header(fd_, file_bytes_, header_, why);
 }
 
 // With the file locked alone: removes it if it is a segment that was to go with its last attachment.
 inline bool Segment::reclaim_opened() noexcept {
     struct stat s;
     Failure why;
-    if (fstat(fd_, &s) != 0 || !S_ISREG(s.st_mode) || check_header(uint64_t(s.st_size), why) != Status::ok ||
-        header_.lifetime != Lifetime::attached)
+    if (fstat(fd_, &s) != 0 || !S_ISREG(s.st_mode) ||
+        check_header(fd_, uint64_t(s.st_size), header_, why) != Status::ok || header_.lifetime != Lifetime::attached)
         return false;
     os::Directory place(directory_.c_str());
     os::unlink_if_same(fd_, place.fd(), name_.c_str());
@@ -411,24 +438,41 @@ inline bool Segment::detach() noexcept {
     return removed;
 }
 
-inline bool Segment::reclaim(const char* directory, const char* name) {
+inline Segment::Removal Segment::remove(const char* directory, const char* name, Reach reach, Failure& why) {
     std::lock_guard guard(registry().mutex);
+    why.step = "opening the file";
     Segment probe;
     probe.directory_ = directory;
     probe.name_ = name;
     os::Directory place(directory);
     probe.fd_ = os::open_file(place.fd(), name);
+    struct Forgotten {
+        Segment& probe;
+        ~Forgotten() { probe.forget(); }
+    } forgotten{probe};
     struct stat s;
-    Failure why;
-    bool removed = false;
-    if (probe.fd_ >= 0 && fstat(probe.fd_, &s) == 0 && S_ISREG(s.st_mode) &&
-        probe.check_header(uint64_t(s.st_size), why) == Status::ok &&
-        probe.header_.lifetime == Lifetime::attached && os::attach_alone(probe.fd_)) {
-        removed = os::unlink_if_same(probe.fd_, place.fd(), name);
-        probe.remove_bell();
+    if (probe.fd_ < 0) {
+        why.os_errno = errno;
+        if (errno == ENOENT) return Removal::missing;
+        return errno == ENXIO || errno == ELOOP || errno == EISDIR ? Removal::foreign : Removal::failed;
     }
-    probe.forget();
-    return removed;
+    if (fstat(probe.fd_, &s) != 0 || !S_ISREG(s.st_mode)) return Removal::foreign;
+    Status status = check_header(probe.fd_, uint64_t(s.st_size), probe.header_, why);
+    if (status == Status::not_a_segment) return Removal::foreign;
+    if (status != Status::ok && reach < Reach::damaged)
+        return status == Status::wrong_version ? Removal::other_version : Removal::damaged;
+    if (status == Status::ok && probe.header_.lifetime == Lifetime::kept && reach < Reach::kept) return Removal::kept;
+    // Every version of the layout attaches by this lock.
+    if (!os::attach_alone(probe.fd_)) return Removal::in_use;
+    why.step = "removing the name";
+    WEFT_FAULT(remove_alone);
+    if (!os::unlink_if_same(probe.fd_, place.fd(), name)) {
+        why.os_errno = errno;
+        return os::is_linked_as(probe.fd_, place.fd(), name) ? Removal::failed : Removal::missing;
+    }
+    WEFT_FAULT(remove_unlinked);
+    if (status == Status::ok) probe.remove_bell();
+    return Removal::removed;
 }
 
 inline bool Segment::sweep(const char* directory, const char* name) {

@@ -15,6 +15,7 @@ import sys as _sys
 if not _sys.platform.startswith("linux"):
     raise ImportError(f"weft runs on Linux only so far, not on {_sys.platform}: see 'Where it runs' in its README")
 
+from weft import memory
 from weft._handle import open_token as open
 from weft.errors import (
     AccessError,
@@ -39,12 +40,13 @@ from weft.errors import (
 from weft.memory import SharedMemory, mmap
 from weft.namespace import Namespace
 from weft.queue import Lease, Queue
-from weft.statistics import MemoryStatistics, Participant, QueueStatistics
+from weft.statistics import AttachedProcess, MemoryStatistics, Participant, QueueStatistics
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AccessError",
+    "AttachedProcess",
     "ClosedError",
     "CorruptedError",
     "Empty",
@@ -70,6 +72,7 @@ __all__ = [
     "WeftError",
     "WorkerDied",
     "__version__",
+    "memory",
     "mmap",
     "open",
 ]

@@ -6,9 +6,13 @@ here, and no module below needs to know those above.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from weft._core.look import Look
+    from weft.statistics import AttachedProcess
 
 __all__ = ["KINDS", "OTHERS", "Kind", "kind_called", "register"]
 
@@ -23,6 +27,10 @@ class Kind:
         open: Makes a handle: ``open(name, namespace=…, create=…, **options)``.
         to_text: What a token carries of a handle's options, as text.
         from_text: The options that a token's text stands for; raises ValueError if it is not such text.
+        inspect: What to tell of an object to who looks from outside, given the file and, by owner word, who takes
+            part: values by name, of JSON's types or an ``AttachedProcess``. A list of dicts is shown as a table;
+            numbers whose name ends with ``_bytes`` as sizes; the list ``notes`` as sentences. ``size`` is the
+            size that its user asked for, where that is not the file's. Raises CorruptedError for what can't be.
     """
 
     number: int
@@ -30,6 +38,7 @@ class Kind:
     open: Callable[..., Any]
     to_text: Callable[[dict[str, Any]], dict[str, str]]
     from_text: Callable[[dict[str, str]], dict[str, Any]]
+    inspect: Callable[[Look, Mapping[int, AttachedProcess]], dict[str, Any]] | None = None
 
 
 KINDS: dict[int, Kind] = {}

@@ -184,13 +184,17 @@ class Namespace:
             entries = os.listdir(self.path)
         except FileNotFoundError:
             return []
-        for entry in filter(_HIDDEN.match, entries):
-            _native.sweep(os.fsencode(self.path), os.fsencode(entry))
+        self.sweep_hidden()
         return sorted(entry for entry in entries if not entry.startswith(".") and self.reclaim(entry))
 
     def reclaim(self, name: str) -> bool:
         """Removes the object if the dead left it; whether it did."""
         return bool(_native.reclaim(os.fsencode(self.path), os.fsencode(name)))
+
+    def sweep_hidden(self) -> int:
+        """Removes hidden files that belong to no living process; how many."""
+        hidden = filter(_HIDDEN.match, os.listdir(self.path))
+        return sum(_native.sweep(os.fsencode(self.path), os.fsencode(entry)) for entry in hidden)
 
     def sweep(self, count: int = 16) -> None:
         """Looks at a few entries and removes what the dead left, so that nameless leftovers never pile up."""

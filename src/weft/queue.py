@@ -11,10 +11,11 @@ import math
 import operator
 import os
 import sys
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from weft import _aio, _handle, errors
+from weft import _aio, _handle, _queue_look, errors
 from weft._core import codec as _codec_core
 from weft._core import queue as _native
 from weft._core.queue import Lease, LoanPlan, Queue
@@ -34,9 +35,13 @@ from weft._opening import (
     header_config,
     is_anonymous,
 )
+from weft._queue_look import statistics_of
 from weft.codecs import make_codec
 from weft.namespace import check_mode, check_name, group_id, is_name, place_of
-from weft.statistics import QueueStatistics
+from weft.statistics import AttachedProcess, QueueStatistics
+
+if TYPE_CHECKING:
+    from weft._core.look import Look
 
 __all__ = ["Lease", "LeaseMany", "Queue"]
 
@@ -264,9 +269,6 @@ def _from_text(text: dict[str, str]) -> dict[str, Any]:
     return text | {"views": text.get("views") == "1"}
 
 
-KIND = register(Kind(1, "Queue", Queue, _to_text, _from_text))
-
-
 # --- looking ---------------------------------------------------------------------------------------
 
 
@@ -274,27 +276,15 @@ def statistics(queue: Queue) -> QueueStatistics:
     """The counters of ``queue`` at this moment."""
     counters = queue._counters()
     people = queue._attachment.participants()
-    taken = counters["received"] - counters["dropped_oldest"] - counters["leased"] - counters["returned"]
-    dropped = counters["dropped_oldest"] + counters["dropped_newest"]
-    waiting_bytes = max(counters["sent_bytes"] - counters["received_bytes"], 0) + counters["returned_bytes"]
-    if counters["ended"]:  # at once: what is there still, or comes back, is for nobody any more
-        dropped += max(counters["sent"] - counters["received"] + counters["returned"], 0)
-        waiting_bytes = 0
-    return QueueStatistics(
-        sent=counters["sent"] + counters["dropped_newest"],
-        received=max(taken, 0),
-        dropped=dropped,
-        redelivered=counters["redelivered"],
-        dead_lettered=counters["dead_lettered"],
-        depth=counters["depth"],
-        leased=counters["leased"],
-        depth_bytes=waiting_bytes,
-        capacity=counters["capacity"],
-        reserved=counters["reserved"],
-        waiting_producers=sum(p[3] for p in people),
-        waiting_consumers=sum(p[4] for p in people),
-        attached=len(people),
-    )
+    return statistics_of(counters, sum(p[3] for p in people), sum(p[4] for p in people), len(people))
+
+
+def inspect(look: Look, people: Mapping[int, AttachedProcess]) -> dict[str, Any]:
+    """What a queue tells to who looks from outside."""
+    return _queue_look.inspect(look, people, _found(look.header(), "it"))
+
+
+KIND = register(Kind(1, "Queue", Queue, _to_text, _from_text, inspect))
 
 
 # --- leases and loans ------------------------------------------------------------------------------

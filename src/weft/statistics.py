@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-__all__ = ["MemoryStatistics", "Participant", "QueueStatistics"]
+__all__ = ["AttachedProcess", "MemoryStatistics", "Participant", "QueueStatistics"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,23 @@ class Participant:
     command: str
     started: float
     thread: str | None = None
+
+
+@dataclass(frozen=True)
+class AttachedProcess(Participant):
+    """A participant, as it is seen from outside.
+
+    Attributes:
+        alive: Whether it lives, as the kernel's locks say. One that does not has been killed, and nobody has given
+            back yet what it held.
+        state: ``"running"``, ``"sleeping"``, ``"stopped"``, ``"waiting for a device"`` or ``"dead"``; None where its
+            pid can't be looked up here, as that of a process in another container.
+        waiting: For what threads of it are asleep: ``{"room": 1, "messages": 2}``.
+    """
+
+    alive: bool = True
+    state: str | None = None
+    waiting: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

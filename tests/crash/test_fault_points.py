@@ -45,12 +45,13 @@ CREATING = [
     "detach_last",
 ]
 ATTACHING = ["segment_attached", "slot_locked", "slot_filled"]
+CLEANING = ["remove_alone", "remove_unlinked"]
 OF_OTHERS = ("memory_",)  # see test_memory_fault_points.py
 RECOVERING = ["recover_lease", "recover_block", "recover_done", "lock_takeover"]
 
 
 def test_every_point_is_covered():
-    covered = {*PRODUCING, *CONSUMING, *LEASING, *CREATING, *ATTACHING, *RECOVERING}
+    covered = {*PRODUCING, *CONSUMING, *LEASING, *CREATING, *ATTACHING, *CLEANING, *RECOVERING}
     assert {point for point in fault_points() if not point.startswith(OF_OTHERS)} == covered
 
 
@@ -147,6 +148,28 @@ def test_opener_killed(point):
         assert queue.statistics().attached == 1
         assert number_of(queue.get_nowait()) == 1
         assert_whole(queue)
+
+
+@pytest.mark.parametrize("point", CLEANING)
+def test_cleaner_killed(point, namespace):
+    """What it was about to remove is there still, or gone but for its doorbell, which the next one takes."""
+    with weft.Queue("q", lifetime="kept") as queue:
+        queue.put(b"1:")
+        queue.fileno()
+        bell = next(entry for entry in os.listdir(namespace) if entry.startswith(".bell-"))
+    (namespace / bell).unlink(missing_ok=True)
+    os.mkfifo(namespace / bell)  # as left by one who was killed
+    with Victim("clean", "q", fault=f"{point}:1:k") as victim:
+        assert victim.wait_dead() == -9
+    assert sorted(os.listdir(namespace)) == ([bell, "q"] if point == "remove_alone" else [bell])
+    if point == "remove_alone":
+        with weft.Queue("q", create=False) as queue:
+            assert number_of(queue.get_nowait()) == 1
+        os.mkfifo(namespace / bell)
+        assert [result.outcome for result in weft.memory.clean(["q"])] == ["removed"]
+    else:
+        weft.memory.clean()
+    assert os.listdir(namespace) == []
 
 
 @pytest.mark.parametrize("first_death", ["lease_prepared", "lease_committed", "get_block_held", "put_record_written"])

@@ -83,6 +83,10 @@ def create(queue: weft.Queue) -> None:
 
 def main() -> None:
     role, name = sys.argv[1:3]
+    if role == "clean":
+        say("ready")
+        weft.memory.clean([name])
+        return
     if role == "create":
         say("ready")
         create(None)  # type: ignore[arg-type]

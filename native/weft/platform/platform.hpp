@@ -11,6 +11,7 @@
 #include "linux/file_lock.hpp"
 #include "linux/futex.hpp"
 #include "linux/process.hpp"
+#include "linux/trial.hpp"
 #else
 #error "weft runs on Linux only so far: a port adds a folder beside native/weft/platform/linux"
 #endif

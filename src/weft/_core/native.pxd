@@ -55,8 +55,10 @@ cdef extern from "weft/waiting.hpp" namespace "weft" nogil:
         int64_t group
 
     cdef cppclass SegmentHeader:
+        uint32_t layout_version
         uint32_t kind
         Lifetime lifetime
+        uint64_t file_bytes
         uint64_t geometry[8]
         uint32_t creator_pid
         uint32_t config_bytes

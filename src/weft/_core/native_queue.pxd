@@ -27,6 +27,12 @@ cdef extern from "weft/queue.hpp" namespace "weft" nogil:
         uint64_t limit
         uint64_t max_message
 
+    cdef cppclass RobustLock:
+        Owner owner()
+
+    cdef cppclass PoolState:
+        RobustLock lock
+
     cdef cppclass QueueState:
         uint64_t sent
         uint64_t received
@@ -38,6 +44,10 @@ cdef extern from "weft/queue.hpp" namespace "weft" nogil:
         atomic_u64 dropped_newest
         atomic_u64 redelivered
         atomic_u64 dead_lettered
+        atomic_u32 shut
+        RobustLock producers
+        RobustLock consumers
+        PoolState pool
 
     cdef cppclass Outgoing:
         RecordKind kind

@@ -6,15 +6,20 @@ import errno
 import functools
 import os
 import sys
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from weft import _handle, errors
+from weft._core import look as _look
 from weft._core import memory as _native
 from weft._core.memory import MemoryAttachment, SharedMemory
 from weft._kinds import Kind, register
 from weft._opening import LIFETIMES, Status, attach_or_create, check_create, check_one_of, no_space
 from weft.namespace import Namespace, check_mode, check_name, group_id, is_name, place_of
-from weft.statistics import MemoryStatistics
+from weft.statistics import AttachedProcess, MemoryStatistics
+
+if TYPE_CHECKING:
+    from weft._core.look import Look
 
 MAX_SIZE = 1 << 46
 _is_name = functools.lru_cache(1024)(is_name)
@@ -135,7 +140,16 @@ def _from_text(text: dict[str, str]) -> dict[str, Any]:
     return {"readonly": text.get("readonly") == "1"}
 
 
-KIND = register(Kind(2, "SharedMemory", SharedMemory, _to_text, _from_text))
+def inspect(look: Look, people: Mapping[int, AttachedProcess]) -> dict[str, Any]:
+    """What shared memory tells to who looks from outside."""
+    found = _look.memory_state(look)
+    if found is None:
+        raise errors.CorruptedError("it holds what is no shared memory")
+    size, resizes = found
+    return {"size": size, "resizes": resizes}
+
+
+KIND = register(Kind(2, "SharedMemory", SharedMemory, _to_text, _from_text, inspect))
 
 
 # --- errors ----------------------------------------------------------------------------------------
