@@ -49,7 +49,11 @@ def assertions(text: str) -> list[str]:
 def main() -> int:
     """Lets the compiler judge."""
     checks = assertions(PAGE.read_text())
-    source = "#include <cstddef>\n#include <weft/memory.hpp>\n#include <weft/queue.hpp>\nnamespace weft {\n" + "\n".join(checks) + "\n}\n"
+    source = (
+        "#include <cstddef>\n#include <weft/memory.hpp>\n#include <weft/queue.hpp>\nnamespace weft {\n"
+        + "\n".join(checks)
+        + "\n}\n"
+    )
     command = ["c++", "-std=c++20", "-fsyntax-only", f"-I{ROOT / 'native'}", "-x", "c++", "-"]
     status = subprocess.run(command, input=source, text=True).returncode
     print(f"{len(checks)} statements about the layout: {'not all hold' if status else 'all hold'}")
