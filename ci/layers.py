@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROWS: list[set[str]] = [
     {"cli", "monitor", "testing", "multiprocessing", "cluster"},
     {"topic", "service", "dict"},
-    {"memory", "queue", "pipe", "sync", "signals", "sockets"},
+    {"cell", "memory", "queue", "pipe", "sync", "signals", "sockets"},
     {"_aio", "_handle", "_queue_look"},
     {"_opening"},
     {"namespace", "codecs"},
@@ -102,6 +102,8 @@ def check_native() -> list[str]:
         "pool",
         "queue_layout",
         "queue",
+        "cell_layout",
+        "cell",
     ]
     for path in sorted((ROOT / "native/weft").glob("*.hpp")):
         mine = next(i for i in reversed(range(len(order))) if path.stem.startswith(order[i]))

@@ -41,7 +41,12 @@
     X(lease_returned)         /* given back, nobody woken */                                       \
     X(recover_lease)          /* one dead holder's lease given back */                             \
     X(recover_block)          /* one dead holder's block freed */                                  \
-    X(recover_done)           /* all given back, slots still marked as in use */
+    X(recover_done)           /* all given back, slots still marked as in use */               \
+    X(cell_claimed)           /* buffer claimed, nothing written into it */                        \
+    X(cell_filled)            /* value written, not the latest */                                  \
+    X(cell_grown)             /* memory for more buffers reserved, not yet offered */              \
+    X(cell_published)         /* the latest, its buffer not let go of, nobody woken */             \
+    X(cell_held)              /* buffer held, value not read */
 
 #ifdef WEFT_FAULT_POINTS
 
