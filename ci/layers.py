@@ -20,7 +20,7 @@ ROWS: list[set[str]] = [
     {"cell", "memory", "queue", "pipe", "sync", "signals", "sockets"},
     {"_aio", "_handle", "_queue_look"},
     {"_opening"},
-    {"namespace", "codecs"},
+    {"namespace", "codecs", "_arrays"},
     {"_kinds"},
     {"statistics"},
     {"errors"},

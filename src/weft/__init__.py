@@ -2,7 +2,7 @@
 
 Layers, from the top; each uses only what stands below it:
 
-    queue                                  primitives: one module, one concept
+    cell  queue                            primitives: one module, one concept
     namespace  codecs  errors  statistics  shared ground
     _core                                  hot calls (Cython)
     native/                                segment, ring, pool, locks, waiting (C++)
@@ -17,6 +17,7 @@ if not _sys.platform.startswith("linux"):
 
 from weft import memory
 from weft._handle import open_token as open
+from weft.cell import Cell
 from weft.errors import (
     AccessError,
     ClosedError,
@@ -40,13 +41,15 @@ from weft.errors import (
 from weft.memory import SharedMemory, mmap
 from weft.namespace import Namespace
 from weft.queue import Lease, Queue
-from weft.statistics import AttachedProcess, MemoryStatistics, Participant, QueueStatistics
+from weft.statistics import AttachedProcess, CellStatistics, MemoryStatistics, Participant, QueueStatistics
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AccessError",
     "AttachedProcess",
+    "Cell",
+    "CellStatistics",
     "ClosedError",
     "CorruptedError",
     "Empty",

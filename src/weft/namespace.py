@@ -19,6 +19,7 @@ from weft._core import handle as _native
 from weft._kinds import OTHERS, kind_called
 
 if TYPE_CHECKING:
+    from weft._core.cell import Cell
     from weft._core.memory import SharedMemory
     from weft._core.queue import Queue
     from weft.memory import mmap
@@ -222,6 +223,11 @@ class Namespace:
         """``weft.mmap`` of memory that has that name in this namespace."""
         mapped: mmap = OTHERS["mmap"](-1, length, tagname, namespace=self, **options)
         return mapped
+
+    def Cell(self, name: Any = None, **options: Any) -> Cell:  # noqa: N802 - the class's name
+        """``weft.Cell`` in this namespace."""
+        cell: Cell = self._open("Cell", name, **options)
+        return cell
 
     def _open(self, kind_name: str, *arguments: Any, **options: Any) -> Any:
         kind = kind_called(kind_name)

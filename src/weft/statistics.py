@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["AttachedProcess", "MemoryStatistics", "Participant", "QueueStatistics"]
+__all__ = ["AttachedProcess", "CellStatistics", "MemoryStatistics", "Participant", "QueueStatistics"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,27 @@ class AttachedProcess(Participant):
     alive: bool = True
     state: str | None = None
     waiting: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CellStatistics:
+    """What a cell counts, at one moment.
+
+    Attributes:
+        version: Values that have been set.
+        size: Bytes of the largest value.
+        buffers: Values that there is memory for: more when as many as that are written or viewed at one time.
+        reserved: Bytes of that memory.
+        waiting: Threads asleep until there is a newer value.
+        attached: Participants: handles of living processes.
+    """
+
+    version: int
+    size: int
+    buffers: int
+    reserved: int
+    waiting: int
+    attached: int
 
 
 @dataclass(frozen=True)
