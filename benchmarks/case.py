@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from tempfile import gettempdir
 
-from . import flow, many, roundtrip
+from . import flow, latest, many, roundtrip
 from .peers import PEERS
 from .peers.base import Channel, Setup
 from .processes import guarded, lead_group, prefer, report
@@ -44,6 +44,8 @@ def _run(chosen: Workload, row: Row, seconds: float, scratch: Path) -> dict[str,
     only = channel()
     if chosen.way == "many":
         outcome = many.run(only, load, seconds, chosen.producers, chosen.producers)
+    elif chosen.unit in ("reads/s", "writes/s"):
+        outcome = latest.run(only, load, seconds, chosen.way)
     else:
         outcome = flow.run(only, load, seconds)
     only.close()

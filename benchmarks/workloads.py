@@ -52,8 +52,8 @@ class Workload:
 
     id: str
     title: str
-    way: Literal["flow", "many", "roundtrip"]
-    unit: Literal["messages/s", "frames/s", "us"]
+    way: Literal["flow", "many", "roundtrip", "reads", "reads-beside", "writes"]
+    unit: Literal["messages/s", "frames/s", "reads/s", "writes/s", "us"]
     load: Callable[[], Load]
     reference: str
     rows: tuple[Row, ...]
@@ -114,6 +114,11 @@ _SINGLE_TRIPS = partial(byte_strings, 64, lap=64)
 def _on_cores(label: str, peer: str, cores: int, **options: Any) -> Row:
     where = "one core" if cores == 1 else "two cores"
     return Row(f"{label}, {where}", peer, options, cores)
+
+
+_CELL = Row("weft.Cell", "weft.Cell")
+_MP_ARRAY = Row("mp.Array with its lock", "mp.Array")
+_SEQLOCK = Row("seqlock by hand on shared_memory", "shm-seqlock")
 
 
 WORKLOADS = (
@@ -262,6 +267,33 @@ WORKLOADS = (
         ),
         slots=_FRAME_SLOTS,
     ),
+    Workload(
+        "cell-reads",
+        "The latest value of 64 B, read again and again",
+        "reads",
+        "reads/s",
+        _SINGLE_TRIPS,
+        "mp.Array with its lock",
+        (_CELL, _MP_ARRAY, _SEQLOCK),
+    ),
+    Workload(
+        "cell-reads-beside",
+        "The same while another process writes as fast as it can",
+        "reads-beside",
+        "reads/s",
+        _SINGLE_TRIPS,
+        "mp.Array with its lock",
+        (_CELL, _MP_ARRAY, _SEQLOCK),
+    ),
+    Workload(
+        "cell-writes",
+        "The latest value of 64 B, written again and again",
+        "writes",
+        "writes/s",
+        _SINGLE_TRIPS,
+        "mp.Array with its lock",
+        (_CELL, _MP_ARRAY, _SEQLOCK),
+    ),
 )
 
 TARGETS = (
@@ -276,6 +308,12 @@ TARGETS = (
     Target("roundtrip", "weft", ("os.pipe", "os.pipe, one core"), 0.2, best_of_all=True),
     Target("roundtrip-power", "weft, one core", ("os.pipe, one core",), 1.1),
     Target("roundtrip-power", "weft, two cores", ("os.pipe, two cores",), 1.1),
+    Target("cell-reads", "weft.Cell", ("mp.Array with its lock",), 5),
+    Target("cell-reads", "weft.Cell", ("seqlock by hand on shared_memory",), 5),
+    Target("cell-reads-beside", "weft.Cell", ("mp.Array with its lock",), 20),
+    Target("cell-reads-beside", "weft.Cell", ("seqlock by hand on shared_memory",), 5),
+    Target("cell-writes", "weft.Cell", ("mp.Array with its lock",), 5),
+    Target("cell-writes", "weft.Cell", ("seqlock by hand on shared_memory",), 5),
     Target("frames-copied", "weft", ("iceoryx2 busy-poll", "iceoryx2 + event"), 1),
     Target("frames-in-place", "weft", ("shm + mp.Semaphore ring",), 1.2),
 )

@@ -40,9 +40,12 @@ class Peer:
 
 PEERS = {
     "weft": Peer("weft_queue:WeftQueue", "weft", "weft"),
+    "weft.Cell": Peer("weft_cell:WeftCell", "weft", "weft"),
     "os.pipe": Peer("pipes:OsPipe"),
     "mp.Pipe": Peer("pipes:MpPipe"),
     "mp.Queue": Peer("mp_queue:MpQueue"),
+    "mp.Array": Peer("values:MpArray"),
+    "shm-seqlock": Peer("values:ShmSeqlock"),
     "shm-ring": Peer("shm_ring:ShmRing"),
     "pyzmq": Peer("pyzmq_socket:ZmqSocket", "zmq", "pyzmq"),
     "faster-fifo": Peer("fifo:FasterFifo", "faster_fifo", "faster-fifo"),

@@ -72,7 +72,10 @@ def to_text(shape: tuple[int, ...], dtype: Any) -> dict[str, str]:
             same = False
     if not same:
         raise TypeError(f"dtype {dtype} can't be told to another process: its fields overlap, or it is of a new kind")
-    return {"shape": ",".join(map(str, shape)), "dtype": described if isinstance(described, str) else json.dumps(described)}
+    return {
+        "shape": ",".join(map(str, shape)),
+        "dtype": described if isinstance(described, str) else json.dumps(described),
+    }
 
 
 def from_text(config: dict[str, str], most: int) -> tuple[tuple[int, ...], Any] | None:

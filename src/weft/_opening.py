@@ -51,7 +51,9 @@ def to_bytes(value: str | dict[str, Any]) -> bytes:
         return value.encode(errors="surrogateescape")
     data = json.dumps(value, sort_keys=True).encode()
     if len(data) > 2048:
-        raise ValueError("the names of codec, type and dead-letter queue, or the fields of a dtype, are too long together")
+        raise ValueError(
+            "the names of codec, type and dead-letter queue, or the fields of a dtype, are too long together"
+        )
     return data
 
 

@@ -96,7 +96,12 @@ def configure(
         (DEFAULT_SIZE if size is None else size,),
         config,
         found,
-        {"size": None if "shape" in config else size, "lifetime": lifetime, "shape": config.get("shape"), "dtype": config.get("dtype")},
+        {
+            "size": None if "shape" in config else size,
+            "lifetime": lifetime,
+            "shape": config.get("shape"),
+            "dtype": config.get("dtype"),
+        },
         exact={key: config.get(key) for key in ("codec", "type", "schema")},
         mode=check_mode(mode),
         group=-1 if group is None else group,
