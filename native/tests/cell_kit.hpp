@@ -60,7 +60,7 @@ struct Got {
 
 // As the binding reads: a copy, or else a hold. `only_hold`: nothing but a hold.
 inline Got get(Cell& cell, bool only_hold = false) {
-    static thread_local char bytes[Cell::kCopied];
+    static thread_local char bytes[CellGeometry::kCopied];
     CellValue value;
     Status status = only_hold ? Status::busy : cell.read(value, bytes, sizeof bytes);
     if (status == Status::empty) return {};

@@ -57,18 +57,18 @@ TEST(what_does_not_fit_is_not_copied) {
 TEST(buffers_go_round) {
     Cell cell;
     create(cell, kSmall);
-    uint32_t last = ~0u, uses[CellGeometry::kFirstBuffers] = {};
+    uint32_t last = ~0u, uses[CellGeometry::kFirstSmall] = {};
     for (int i = 0; i < 800; ++i) {
         uint32_t buffer;
         Failure why;
         CHECK(cell.claim(buffer, why) == Status::ok);
-        CHECK(buffer != last && buffer < CellGeometry::kFirstBuffers);
+        CHECK(buffer != last && buffer < CellGeometry::kFirstSmall);
         ++uses[buffer];
         cell.publish(buffer, {0, ValueKind::raw, 8, 0});
         last = buffer;
     }
-    for (uint32_t count : uses) CHECK(count >= 80);
-    CHECK(cell.reserved() == CellGeometry::kFirstBuffers);
+    for (uint32_t count : uses) CHECK(count >= 40);
+    CHECK(cell.reserved() == cell.geometry().first);
 }
 
 TEST(an_abandoned_buffer_changes_nothing) {
@@ -81,7 +81,7 @@ TEST(an_abandoned_buffer_changes_nothing) {
         CHECK(cell.claim(buffer, why) == Status::ok);
         cell.abandon(buffer);
     }
-    CHECK(get(cell).number == 7 && cell.version() == 1 && cell.reserved() == CellGeometry::kFirstBuffers);
+    CHECK(get(cell).number == 7 && cell.version() == 1 && cell.reserved() == cell.geometry().first);
 }
 
 TEST(a_held_value_stays) {
@@ -154,7 +154,7 @@ TEST(a_buffer_that_cannot_be) {
     CellValue value;
     char bytes[kSmall];
     uint32_t buffer, hold;
-    for (uint32_t wrong : {8u, 2047u, 4095u}) {
+    for (uint32_t wrong : {16u, 2047u, 4095u}) {
         cell.state().latest.store(Latest::make(5, wrong));
         CHECK(cell.read(value, bytes, sizeof bytes) == Status::corrupted);
         CHECK(cell.hold(value, buffer, hold) == Status::corrupted);
@@ -168,9 +168,9 @@ TEST(more_memory_than_there_is) {
     char bytes[kSmall];
     uint32_t buffer;
     Failure why;
-    for (uint32_t wrong : {0u, 7u, 9u, 2048u, ~0u}) {
+    for (uint32_t wrong : {0u, 3u, 5u, 2048u, ~0u}) {
         cell.state().reserved.store(wrong);
-        cell.state().latest.store(Latest::make(5, 8));
+        cell.state().latest.store(Latest::make(5, 4));
         CHECK(cell.read(value, bytes, sizeof bytes) == Status::corrupted);
         CHECK(cell.claim(buffer, why) == Status::corrupted);
     }

@@ -137,7 +137,7 @@ PROCESS_TEST(a_writer_killed_at_each_point) {
             }
             // The buffer that it had comes back.
             for (uint64_t i = 1; i < 100; ++i) set(cell, i, kLarge);
-            CHECK(get(cell).number == 99 && cell.reserved() == CellGeometry::kFirstBuffers);
+            CHECK(get(cell).number == 99 && cell.reserved() == cell.geometry().first);
         }
 }
 
@@ -157,8 +157,8 @@ PROCESS_TEST(a_reader_killed_with_a_hold) {
     }
     for (uint64_t i = 0; i < 100; ++i) set(cell, i, kLarge);
     // An entry of the dead ends when its buffer has its turn.
-    CHECK(cell.reserved() == CellGeometry::kFirstBuffers);
-    CHECK(cell.state().hold_end.load() <= 2 * CellGeometry::kFirstBuffers);
+    CHECK(cell.reserved() == cell.geometry().first);
+    CHECK(cell.state().hold_end.load() <= 2 * cell.geometry().first);
 }
 
 PROCESS_TEST(a_writer_killed_as_it_grows) {
@@ -175,7 +175,7 @@ PROCESS_TEST(a_writer_killed_as_it_grows) {
     });
     CHECK(victim.was_killed());
     for (uint64_t i = 2; i < 100; ++i) set(cell, i, kLarge);
-    CHECK(get(cell).number == 99 && cell.reserved() == CellGeometry::kFirstBuffers);
+    CHECK(get(cell).number == 99 && cell.reserved() == cell.geometry().first);
 }
 
 // Nobody waits for a writer that is stopped in the middle, or takes its buffer.
@@ -251,6 +251,6 @@ PROCESS_TEST(writers_and_holders_killed_at_random) {
     for (auto& victim : victims) victim.kill();
     for (uint64_t i = 0; i < 200; ++i) set(cell, i, kLarge);
     CHECK(get(cell).number == 199 && get(cell).version >= before.version + 200);
-    CHECK(cell.reserved() <= CellGeometry::kFirstBuffers + 8);
+    CHECK(cell.reserved() <= cell.geometry().first + 8);
     CHECK(is_alone(cell.segment()));
 }

@@ -2,8 +2,8 @@
 //
 // A writer claims a buffer, fills it, and makes it the latest by one compare-and-swap. Small values are read
 // as under a sequence lock (after Boehm, "Can Seqlocks Get Along with Programming Language Memory Models?",
-// 2012), one for each buffer: copy, and see whether the buffer has been claimed meanwhile. As buffers go
-// round, that takes a whole round during one copy. Large values, and small ones for whoever has been
+// 2012), one for each buffer: copy, and see whether the buffer has the version still. As buffers go round,
+// it has unless writers have gone a whole round during one copy. Large values, and small ones for whoever has been
 // overtaken again and again, are read under a hold: an entry in a table at which writers look before they
 // write into a buffer (a hazard pointer, after Michael, 2004). Nobody can overtake a hold, so that no reader
 // starves; it also lets a value be used where it stands.
@@ -27,9 +27,6 @@ struct CellValue {
 
 class Cell final : public Object {
 public:
-    // Larger values are read under a hold: to copy them twice would cost more than the hold.
-    static constexpr uint64_t kCopied = 4096;
-
     // spec.geometry holds the size.
     Status create(const char* directory, const char* name, SegmentSpec spec, Failure& why) override;
     Status open(const char* directory, const char* name, Failure& why) override;
@@ -49,7 +46,7 @@ public:
     void abandon(uint32_t buffer) noexcept { let_go(buffer); }
 
     // --- readers. `empty` before the first value. `busy`: it has been overtaken, or the value is larger than
-    // `room` or kCopied: to be read under a hold.
+    // `room` or CellGeometry::kCopied: to be read under a hold.
     Status read(CellValue& value, char* to, uint64_t room) noexcept;
     // Keeps the latest value as it stands, in data(buffer), until the hold is given up. `busy` if as many
     // holds as there can be are out.
@@ -106,9 +103,9 @@ inline Status Cell::create(const char* directory, const char* name, SegmentSpec 
     geometry_ = CellGeometry::of(spec.geometry);
     spec.kind = kCellKind;
     spec.file_bytes = geometry_.file_bytes();
-    spec.object_bytes = CellGeometry::kBuffersAt - kObjectAt + CellGeometry::kFirstBuffers * geometry_.stride;
-    spec.prepare = [](char* base, int, const SegmentSpec&) -> int {
-        reinterpret_cast<CellState*>(base + kObjectAt)->reserved.store(CellGeometry::kFirstBuffers);
+    spec.object_bytes = CellGeometry::kBuffersAt - kObjectAt + geometry_.first * geometry_.stride;
+    spec.prepare = [](char* base, int, const SegmentSpec& self) -> int {
+        reinterpret_cast<CellState*>(base + kObjectAt)->reserved.store(CellGeometry::of(self.geometry).first);
         return 0;
     };
     Status status = segment_.create(directory, name, spec, why);
@@ -154,7 +151,7 @@ inline uint32_t Cell::reserved() noexcept {
     const uint32_t claimed = state_->reserved.load(std::memory_order_acquire);
     const uint32_t known = known_.load(std::memory_order_relaxed);
     if (claimed == known) return known;
-    if (claimed < CellGeometry::kFirstBuffers || claimed > geometry_.buffers) return 0;
+    if (claimed < geometry_.first || claimed > geometry_.buffers) return 0;
     if (claimed < known) return claimed;
     if (os::reserved_bytes(segment_.fd()) < CellGeometry::kBuffersAt - kObjectAt + claimed * geometry_.stride) return 0;
     known_.store(claimed, std::memory_order_relaxed);
@@ -196,7 +193,8 @@ inline bool Cell::try_claim(uint32_t buffer) noexcept {
         return false;
     }
     WEFT_FAULT(cell_claimed);
-    // sync: the claim counts before any word of the value; pairs with the acquire fence in read.
+    // sync: this counts before any word of the value; pairs with the acquire fence in read.
+    place.version.store(0, std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_release);
     return true;
 }
@@ -247,8 +245,10 @@ inline uint64_t Cell::publish(uint32_t buffer, const CellValue& value) noexcept 
     uint64_t seen = state_->latest.load(std::memory_order_relaxed), next;
     // sync: release pairs with the readers' acquire. Dying before it leaves the value before; each failure
     // means that somebody else has published.
-    do next = Latest::make(Latest::version(seen) + 1, buffer);
-    while (!state_->latest.compare_exchange_weak(seen, next, std::memory_order_seq_cst, std::memory_order_relaxed));
+    do {
+        next = Latest::make(Latest::version(seen) + 1, buffer);
+        place.version.store(Latest::version(next), std::memory_order_relaxed);
+    } while (!state_->latest.compare_exchange_weak(seen, next, std::memory_order_seq_cst, std::memory_order_relaxed));
     WEFT_FAULT(cell_published);
     // Only now: a buffer that is neither owned nor the latest is anybody's.
     let_go(buffer);
@@ -259,23 +259,20 @@ inline uint64_t Cell::publish(uint32_t buffer, const CellValue& value) noexcept 
 // --- readers -----------------------------------------------------------------------------------
 
 inline Status Cell::read(CellValue& value, char* to, uint64_t room) noexcept {
-    if (room > kCopied) room = kCopied;
+    if (room > CellGeometry::kCopied) room = CellGeometry::kCopied;
     for (int tries = 0; tries < kTries; ++tries) {
         const uint64_t latest = state_->latest.load(std::memory_order_acquire);
         if (Latest::version(latest) == 0) return Status::empty;
         const uint32_t buffer = Latest::buffer(latest);
         if (buffer >= known_.load(std::memory_order_relaxed) && buffer >= reserved()) return Status::corrupted;
         const CellBuffer& place = at(buffer);
-        const uint64_t word = place.word.load(std::memory_order_acquire);
-        // Still the latest after its word was read: so that was the word of this value, and whoever writes
-        // over it changes the word first.
-        if (state_->latest.load(std::memory_order_relaxed) != latest) continue;
         value = describe(place, latest);
         const bool whole = is_whole(value), fits = value.total <= room;
         if (whole && fits) load_words(to, data(buffer), value.total);
-        // sync: pairs with the release fence in try_claim: who has read a word of a later value sees its claim.
+        // sync: pairs with the release fence in try_claim: who has read a word of a later value sees that this
+        // version is gone.
         std::atomic_thread_fence(std::memory_order_acquire);
-        if (CellBuffer::claims(place.word.load(std::memory_order_relaxed)) != CellBuffer::claims(word)) continue;
+        if (place.version.load(std::memory_order_relaxed) != value.version) continue;
         if (!whole) return Status::corrupted;
         return fits ? Status::ok : Status::busy;
     }

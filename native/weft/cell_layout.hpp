@@ -32,11 +32,14 @@ enum class ValueKind : uint64_t { raw = 1, body = 2 };
 // The head of a buffer; the value begins at the next multiple of 64.
 struct alignas(64) CellBuffer {
     // Owner in bits 0-27: who writes it, or has written it and not let go of it yet; above, the number of
-    // claims. Claimed by compare-and-swap, let go of by its owner. A dead owner's is free, unless the value
-    // is the latest.
+    // claims. Claimed by compare-and-swap, let go of by its owner; read by writers. A dead owner's is free,
+    // unless the value is the latest.
     std::atomic<uint64_t> word;
+    // Written by the owner, read by all: the version of the value that stands here in whole, 0 while it is
+    // being written. No version is published from two buffers, or twice.
+    std::atomic<uint64_t> version;
     // Written by the owner, read by all. A reader that is overtaken reads what makes no sense: it looks at
-    // the word once more before it believes any of it.
+    // the version before it believes any of it.
     std::atomic<uint64_t> total;       // bytes of the value
     std::atomic<uint64_t> body_size;   // of which its encoded body
     std::atomic<ValueKind> kind;
@@ -79,16 +82,20 @@ struct CellGeometry {
     uint64_t size;     // bytes of the largest value
     uint64_t stride;   // bytes from one buffer to the next
     uint32_t buffers;  // at most: one for each that writes or is held, and one more
+    uint32_t first;    // buffers reserved at creation
 
     static constexpr uint64_t kHoldsAt = kObjectAt + os::kPage;
     static constexpr uint64_t kBuffersAt = kHoldsAt + os::kPage;
-    static constexpr uint32_t kFirstBuffers = 8;      // reserved at creation
+    // Larger values are read under a hold: to copy them twice would cost more than the hold.
+    static constexpr uint64_t kCopied = 4096;
+    // Of values that are copied enough for a reader to be done before writers have gone round.
+    static constexpr uint32_t kFirstSmall = 16, kFirstLarge = 4;
     static constexpr uint32_t kMinBuffers = 32, kMaxBuffers = 2048;
     static constexpr uint64_t kMaxSize = uint64_t(1) << 36;
     static constexpr uint64_t kRoomBytes = uint64_t(1) << 32;  // of address space, unless kMinBuffers need more
 
     static CellGeometry of(const uint64_t (&words)[kGeometryWords]) noexcept {
-        CellGeometry g{words[0], 0, 0};
+        CellGeometry g{words[0], 0, 0, words[0] <= kCopied ? kFirstSmall : kFirstLarge};
         if (!g.is_sane()) return g;
         g.stride = sizeof(CellBuffer) + (g.size + 63) / 64 * 64;
         const uint64_t fit = kRoomBytes / g.stride;

@@ -60,7 +60,7 @@ def journal(program):
     return [[int(line[1:]) for line in lines if line[0] == mark] for mark in "+="]
 
 
-def assert_works(cell, buffers=8):
+def assert_works(cell, buffers=4):
     """It takes and gives values of all sizes, and what the dead had is in use again."""
     for number in range(60):
         version = cell.set(make(number))
@@ -167,7 +167,7 @@ def run_storm(kills, seed):
                 program.__exit__()
         assert cell.version >= seen
         number_of(cell.get())
-        assert_works(cell, buffers=16)
+        assert_works(cell, buffers=12)
         assert cell.statistics().attached == 1
 
 

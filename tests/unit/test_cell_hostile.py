@@ -109,12 +109,12 @@ def overwrite(cell, at, data):
 @pytest.mark.parametrize(
     ("at", "data"),
     [
-        (OBJECT_AT, struct.pack("<Q", 5 << 12 | 8)),  # a buffer that has no memory
+        (OBJECT_AT, struct.pack("<Q", 5 << 12 | 16)),  # a buffer that has no memory
         (OBJECT_AT, struct.pack("<Q", 5 << 12 | 4095)),
-        (BUFFERS_AT + 8, struct.pack("<Q", 4097)),  # a value larger than its buffer
-        (BUFFERS_AT + 8, struct.pack("<Q", 1 << 63)),
-        (BUFFERS_AT + 16, struct.pack("<Q", 100)),  # a body larger than the value
-        (BUFFERS_AT + 24, struct.pack("<Q", 7)),  # of no kind
+        (BUFFERS_AT + 16, struct.pack("<Q", 4097)),  # a value larger than its buffer
+        (BUFFERS_AT + 16, struct.pack("<Q", 1 << 63)),
+        (BUFFERS_AT + 24, struct.pack("<Q", 100)),  # a body larger than the value
+        (BUFFERS_AT + 32, struct.pack("<Q", 7)),  # of no kind
         (BUFFERS_AT + 64, b"\xff\xff\xff\xff"),  # no value that a codec writes
     ],
     ids=["no memory", "no buffer", "too large", "huge", "body", "kind", "content"],
@@ -137,7 +137,7 @@ def latest_buffer(cell):
 def test_an_array_of_another_size():
     with weft.Cell("c", shape=4, dtype="u1") as cell:
         cell.set([1, 2, 3, 4])
-        overwrite(cell, BUFFERS_AT + 8 + 128 * latest_buffer(cell), struct.pack("<Q", 3))
+        overwrite(cell, BUFFERS_AT + 16 + 128 * latest_buffer(cell), struct.pack("<Q", 3))
         for use in (cell.get, cell.view):
             with pytest.raises(weft.CorruptedError):
                 use()

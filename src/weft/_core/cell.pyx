@@ -17,7 +17,7 @@ from libc.string cimport memcpy
 from weft._core.codec cimport ALIGNMENT, Codec, Encoded
 from weft._core.handle cimport Attachment, Handle, describe
 from weft._core.native cimport Failure, Object, Owner, Status, Waiting, close_fd, hush, kForever, now_ns, ring_fd
-from weft._core.native_cell cimport CCell, CellValue, ValueKind, kCopied
+from weft._core.native_cell cimport CCell, CellValue, ValueKind
 from weft._core.timing cimport deadline_of
 
 import sys
@@ -27,7 +27,7 @@ cdef object is_finalizing = sys.is_finalizing
 cdef object policy = None          # weft.cell: see set_policy
 
 DEF BIG_COPY = 65536               # bytes from which a copy is made without the GIL
-DEF SCRATCH = 4096                 # kCopied
+DEF SCRATCH = 4096                 # CellGeometry::kCopied
 DEF HOLD_TRIES = 1000              # a millisecond each
 
 

@@ -36,5 +36,3 @@ cdef extern from "weft/cell.hpp" namespace "weft" nogil:
         void wake_all()
         uint32_t reserved()
         const CellGeometry &geometry()
-
-    const uint64_t kCopied "weft::Cell::kCopied"
