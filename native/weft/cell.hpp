@@ -120,7 +120,8 @@ inline Status Cell::open(const char* directory, const char* name, Failure& why) 
     const SegmentHeader& header = segment_.header();
     if (header.kind != kCellKind) return Status::ok;  // the caller compares kinds and says so
     geometry_ = CellGeometry::of(header.geometry);
-    if (!geometry_.is_sane() || header.file_bytes != geometry_.file_bytes()) {
+    if (!geometry_.is_sane() || header.file_bytes != geometry_.file_bytes() ||
+        segment_.file_bytes() != header.file_bytes) {
         why.step = "reading the geometry";
         return Status::corrupted;
     }

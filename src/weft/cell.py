@@ -27,7 +27,7 @@ from weft._opening import (
     header_config,
 )
 from weft.codecs import make_codec
-from weft.namespace import Namespace, check_mode, check_name, group_id
+from weft.namespace import check_mode, check_name, group_id, place_of
 from weft.statistics import CellStatistics
 
 __all__ = ["Cell"]
@@ -64,7 +64,7 @@ def configure(
     if lifetime is not None:
         check_one_of(lifetime, "lifetime", LIFETIMES)
     check_create(create, name)
-    place = namespace if isinstance(namespace, Namespace) else Namespace(namespace)
+    place = place_of(namespace)
     if size is not None:
         size = check_count(size, "size", MAX_SIZE, 1)
     maker: Any = None

@@ -51,6 +51,11 @@ while True:
 """
 
 
+@needs_faults
+def test_every_point_is_covered():
+    assert [point for point in fault_points() if point.startswith("cell_")] == POINTS
+
+
 def open_cell():
     return weft.Cell("c", codec="raw", size=80_000)
 

@@ -46,7 +46,7 @@ CREATING = [
 ]
 ATTACHING = ["segment_attached", "slot_locked", "slot_filled"]
 CLEANING = ["remove_alone", "remove_unlinked"]
-OF_OTHERS = ("memory_",)  # see test_memory_fault_points.py
+OF_OTHERS = ("memory_", "cell_")  # see test_memory_fault_points.py, test_cell.py
 RECOVERING = ["recover_lease", "recover_block", "recover_done", "lock_takeover"]
 
 
