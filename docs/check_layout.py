@@ -1,4 +1,4 @@
-"""Compares the offsets and sizes in ``explanation/segment.md`` with the C++ headers.
+"""Compares the offsets and sizes in ``explanation/segment.md`` and ``cell.md`` with the C++ headers.
 
 A heading with a type's name in backquotes and its size in parentheses is followed by a table of its fields:
 offset, bytes, field. Each becomes a ``static_assert``, and so does that a type has no other fields. A row with
@@ -15,14 +15,14 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs/explanation/segment.md"
+PAGES = [ROOT / "docs/explanation" / name for name in ("segment.md", "cell.md")]
 HEADING = re.compile(r"^#+ `(\w+)`.*\((\d+) bytes\)$")
 FIELD = re.compile(r"^\| `(0x[0-9a-f]+|\d+)` \| (\d+) \| `(\w+)` \|")
 CONSTANT = re.compile(r"^\| `(k\w+|\w+::k\w+)` \| `(0x[0-9a-f]+|\d+)` \|")
 
 
 def assertions(text: str) -> list[str]:
-    """What the page says, as C++."""
+    """What the pages say, as C++."""
     found: list[str] = []
     fields: dict[str, list[str]] = {}
     name = ""
@@ -48,9 +48,9 @@ def assertions(text: str) -> list[str]:
 
 def main() -> int:
     """Lets the compiler judge."""
-    checks = assertions(PAGE.read_text())
+    checks = assertions("\n".join(page.read_text() for page in PAGES))
     source = (
-        "#include <cstddef>\n#include <weft/memory.hpp>\n#include <weft/queue.hpp>\nnamespace weft {\n"
+        "#include <cstddef>\n#include <weft/cell.hpp>\n#include <weft/memory.hpp>\n#include <weft/queue.hpp>\nnamespace weft {\n"
         + "\n".join(checks)
         + "\n}\n"
     )
