@@ -8,7 +8,14 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MODULES = ["weft._core.cell", "weft._core.codec", "weft._core.handle", "weft._core.look", "weft._core.memory", "weft._core.queue"]
+MODULES = [
+    "weft._core.cell",
+    "weft._core.codec",
+    "weft._core.handle",
+    "weft._core.look",
+    "weft._core.memory",
+    "weft._core.queue",
+]
 
 
 def main() -> int:

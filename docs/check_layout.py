@@ -50,7 +50,9 @@ def main() -> int:
     """Lets the compiler judge."""
     checks = assertions("\n".join(page.read_text() for page in PAGES))
     source = (
-        "#include <cstddef>\n#include <weft/cell.hpp>\n#include <weft/memory.hpp>\n#include <weft/queue.hpp>\nnamespace weft {\n"
+        "#include <cstddef>\n"
+        + "".join(f"#include <weft/{name}.hpp>\n" for name in ("cell", "memory", "queue"))
+        + "namespace weft {\n"
         + "\n".join(checks)
         + "\n}\n"
     )
