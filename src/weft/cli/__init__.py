@@ -19,15 +19,15 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from weft.cli._arguments import UsageError
-from weft.cli._output import Output
+from weft.cli._output import Output, note
 from weft.errors import WeftError
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = ("ls", "inspect", "clean", "doctor")
+COMMANDS = ("ls", "inspect", "clean", "doctor", "put", "get")
 
 _DESCRIPTION = """\
-Look at what weft's programs share, and clean up after those that died.
+Look at what weft's programs share, clean up after those that died, and take part from the shell.
 
 Looking changes nothing: programs that hang, are stopped or are dead can be looked at like any other.
 """
@@ -68,19 +68,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except UsageError as error:
-        print(f"weft: {error}", file=sys.stderr)
+        note(str(error))
         return 2
     except (WeftError, OSError) as error:
-        print(f"weft: {error}", file=sys.stderr)
+        note(str(error))
         return 1
+
+
+class _Help(argparse.HelpFormatter):
+    """Paragraphs are filled to fit the terminal; what is indented, examples and lists, stays as it is."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = text.strip("\n").split("\n\n")
+        filled = (super(_Help, self)._fill_text(p, width, indent) if "\n " not in p else p for p in paragraphs)
+        return "\n\n".join(filled)
 
 
 def _run(arguments: Sequence[str] | None) -> int:
     import weft
 
-    parser = argparse.ArgumentParser(
-        prog="weft", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog="weft", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=_Help)
     parser.add_argument("--version", action="version", version=f"weft {weft.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     modules: dict[str, ModuleType] = {}
@@ -92,7 +99,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             help=text.partition("\n")[0].rstrip("."),
             description=text,
             epilog=module.EXAMPLES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Help,
         )
         module.add_arguments(command)
     given = parser.parse_args(arguments)

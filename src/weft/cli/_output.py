@@ -53,7 +53,10 @@ def since_text(moment: float) -> str:
 
 def note(text: str) -> None:
     """A remark beside the output."""
-    print(f"weft: {printable(text)}", file=sys.stderr)
+    text = f"weft: {printable(text)}"
+    if sys.stderr.isatty():
+        text = textwrap.fill(text, max(shutil.get_terminal_size().columns, 40), subsequent_indent="  ")
+    print(text, file=sys.stderr)
 
 
 class Output:

@@ -98,4 +98,4 @@ def _sum_up(results: list[CleanResult], gone: list[CleanResult], output: Output,
         count = sum(result.outcome == outcome for result in results)
         if count:
             words.append(f"{count} {text}")
-    output.line(("; ".join(words), "dim"))
+    output.paragraph("", "; ".join(words), "dim")

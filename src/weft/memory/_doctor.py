@@ -19,7 +19,7 @@ from typing import Any
 from weft import errors
 from weft._core import look as _native
 from weft.memory import _logind
-from weft.memory._look import SOUND, namespaces, segments
+from weft.memory._look import FOREIGN, SOUND, namespaces, segments
 from weft.namespace import Namespace, place_of
 
 __all__ = ["Check", "doctor"]
@@ -318,7 +318,7 @@ def _leftovers(place: Namespace) -> Iterator[Check]:
         if not found:
             continue
         left = [segment for segment in found if segment.leftover]
-        unsound = [segment for segment in found if segment.condition != SOUND]
+        unsound = [segment for segment in found if segment.condition not in (SOUND, FOREIGN)]
         reserved = sum(segment.reserved for segment in found)
         data = {"namespace": str(path), "objects": len(found), "reserved": reserved,
                 "leftovers": [segment.name for segment in left],
