@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Those of ``weft get``."""
     parser.add_argument("queue", metavar="QUEUE", help="the queue's name")
     group = parser.add_mutually_exclusive_group()
-    group.add_argument("-c", "--count", metavar="N", type=_count, default=1, help="so many messages (default: 1)")
+    group.add_argument("-c", "--count", metavar="N", type=_count, help="so many messages (default: 1)")
     group.add_argument("-f", "--follow", action="store_true", help="all, until the queue is shut down or time is over")
     parser.add_argument("--raw", action="store_true", help="print bytes or text as they are, not as JSON")
     parser.add_argument("--whole", action="store_true", help="print no end of line behind a message")
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     """Takes and prints."""
     end = b"" if arguments.whole else b"\n"
     with open_queue(arguments) as queue:
-        for taken in itertools.count() if arguments.follow else range(arguments.count):
+        for taken in itertools.count() if arguments.follow else range(arguments.count or 1):
             try:
                 with queue.lease(timeout=arguments.timeout) as message:
                     sys.stdout.buffer.write((_raw(message) if arguments.raw else _as_json(message)) + end)
