@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import platform
+import re
 import resource
 import stat
 from collections.abc import Callable, Iterator
@@ -141,7 +142,7 @@ def _mount_of(directory: Path) -> tuple[str, str, str]:
     for line in (_PROC / "self/mountinfo").read_text(errors="replace").splitlines():
         before, _, after = line.partition(" - ")
         fields = before.split()
-        point = fields[4].encode().decode("unicode_escape", "replace")
+        point = re.sub(r"\\(\d{3})", lambda found: chr(int(found[1], 8)), fields[4])  # blanks and the like
         if fields[2] == wanted and directory.is_relative_to(point):
             best = (point, after.split()[0], fields[5])
     return best
