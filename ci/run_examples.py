@@ -1,8 +1,8 @@
 """Runs every example and compares what it prints with its ``expected.txt``.
 
-Such a file shows a session: ``$ python program.py`` runs a program of the example, with ``&`` at its end in
-a terminal of its own beside those below, and the lines that follow are what the program prints; ``...``
-stands for any text. Each example gets a namespace of its own and must leave nothing in it.
+Such a file shows a session: ``$ python program.py`` or ``$ weft …`` runs a program of the example, with ``&`` at its
+end in a terminal of its own beside those below, and the lines that follow are what the program prints; ``...`` stands
+for any text. Each example gets a namespace of its own and must leave nothing in it.
 
     python ci/run_examples.py [NAME ...]
 """
@@ -56,7 +56,8 @@ def read_session(text: str) -> list[Command]:
 @contextlib.contextmanager
 def started(command: Command, directory: Path, namespace: str) -> Iterator[subprocess.Popen[str]]:
     """The program, running; on leaving it has ended, with all that it started."""
-    words = [sys.executable if word == "python" else word for word in command.words]
+    programs = {"python": sys.executable, "weft": str(Path(sys.executable).parent / "weft")}
+    words = [programs.get(command.words[0], command.words[0]), *command.words[1:]]
     environment = os.environ | {"WEFT_NAMESPACE": namespace, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         words, cwd=directory, env=environment, text=True, start_new_session=True,
