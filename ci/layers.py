@@ -104,6 +104,11 @@ def check_native() -> list[str]:
         "queue",
         "cell_layout",
         "cell",
+        "arena_layout",
+        "arena",
+        "semaphore",
+        "sync_lock",
+        "sync",
     ]
     for path in sorted((ROOT / "native/weft").glob("*.hpp")):
         mine = next(i for i in reversed(range(len(order))) if path.stem.startswith(order[i]))

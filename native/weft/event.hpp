@@ -35,6 +35,9 @@ public:
         return notify_slow(count);
     }
 
+    // Nobody has announced itself since somebody found none asleep.
+    bool is_quiet() const noexcept { return !(word_.load(std::memory_order_seq_cst) & (kSleepers | kBell)); }
+
 private:
     static constexpr uint32_t kSleepers = 1, kBell = 2, kStep = 4;
 

@@ -15,6 +15,18 @@
     X(remove_unlinked)        /* name gone, doorbell still there */                                \
     X(lock_taken)             /* a lock is held, nothing changed under it */                       \
     X(lock_takeover)          /* a dead owner's lock taken over, nothing repaired */               \
+    X(user_lock_marked)       /* a dead owner's lock marked, nobody told */                        \
+    X(record_filled)          /* a lock's record written, not in the table */                      \
+    X(record_made)            /* in the table, without a file name */                              \
+    X(record_linked)          /* complete, its maker has not returned */                           \
+    X(record_left)            /* not open here any more, name and record stand */                  \
+    X(record_unlinked)        /* name gone, record still in the table */                           \
+    X(user_lock_taken)        /* a user's lock is held, who holds it not noted */                  \
+    X(user_lock_held)         /* acquired, its owner does not know it yet */                       \
+    X(permit_entered)         /* a semaphore's word is owned, nothing changed */                   \
+    X(permit_moved)           /* a permit has changed hands, the value has not */                  \
+    X(permit_left)            /* value stored, nobody woken yet */                                 \
+    X(permit_settled)         /* a dead owner's permits taken from it, value not stored */         \
     X(pool_grown)             /* memory reserved, not yet offered */                               \
     X(pool_merging)           /* second of two free runs marked as absorbed */                     \
     X(pool_split)             /* remainder of a run written, run not taken */                      \

@@ -17,21 +17,33 @@ public:
 
     // Claims a slot for this attachment; out_of_slots if all are taken by living participants.
     Status join(Segment& segment, Failure& why) noexcept {
-        bind(segment);
         if (int error = segment.lost()) {
             why = {error, "opening again after a fork", 0, 0};
             return Status::os_error;
         }
+        return join_through(segment, segment.fd(), why);
+    }
+
+    // The same for the holder of another opening: a child that is about to be forked, which calls `adopt`.
+    Status join_through(Segment& segment, int fd, Failure& why) noexcept {
+        bind(segment);
+        self_ = 0;
         // A lock costs a system call that looks at the locks of all others. So slots whose word says that
         // somebody has them are left alone at first, but for the first page's: as long as participants are
         // few, whoever comes after a death inherits and sees to it at once.
         uint32_t sure = reserved_slots();
         for (uint32_t slot = 0; slot < sure; ++slot)
             if (slot < kPerPage || !(at(slot).word.load(std::memory_order_relaxed) & kInUse))
-                if (os::lock_byte(segment.fd(), slot)) return claim(slot, why);
+                if (os::lock_byte(fd, slot)) return claim(slot, fd, why);
         for (uint32_t slot = kPerPage; slot < kMaxSlots; ++slot)
-            if (os::lock_byte(segment.fd(), slot)) return claim(slot, why);
+            if (os::lock_byte(fd, slot)) return claim(slot, fd, why);
         return Status::out_of_slots;
+    }
+
+    // In the child: what `join_through` claimed for it is this process's place now.
+    void adopt() noexcept {
+        forks_ = Segment::fork_count();
+        mine().pid = os::process_id();
     }
 
     // Everything this participant owned must have been given back before.
@@ -113,13 +125,13 @@ private:
     static constexpr uint32_t kPerPage = os::kPage / sizeof(Participant);
 
     // The slot's byte is locked.
-    Status claim(uint32_t slot, Failure& why) noexcept {
+    Status claim(uint32_t slot, int fd, Failure& why) noexcept {
         WEFT_FAULT(slot_locked);
         // All pages up to the next slot's: see reserved_slots. Those before are there as a rule.
         const uint64_t end = page_of(slot + 1) + os::kPage;
-        if (int error = os::reserve(segment_->fd(), kParticipantsAt, end - kParticipantsAt)) {
-            os::unlock_byte(segment_->fd(), slot);
-            why = {error, "reserving a participant's slot", os::kPage, os::free_bytes(segment_->fd())};
+        if (int error = os::reserve(fd, kParticipantsAt, end - kParticipantsAt)) {
+            os::unlock_byte(fd, slot);
+            why = {error, "reserving a participant's slot", os::kPage, os::free_bytes(fd)};
             return error == ENOSPC ? Status::no_space : Status::os_error;
         }
         // Who has a page's last slot may have got no further than its lock, and may die there. Generation

@@ -39,6 +39,21 @@ struct SegmentSpec {
 
 class Segment {
 public:
+    // What an object has to see to when its process forks, and when its file goes. All called while the
+    // list of segments is locked.
+    class Keeper {
+    public:
+        // The child's opening, or -1 if it could not be had. Other threads still run.
+        virtual void before_fork(int child_fd) noexcept = 0;
+        virtual void after_fork(bool in_child) noexcept = 0;
+        // Nobody else is attached: other names of the file can go.
+        virtual void last_one_out(int directory) noexcept = 0;
+
+    protected:
+        ~Keeper() = default;
+    };
+    void keep(Keeper& keeper) noexcept { keeper_ = &keeper; }
+
     Segment() = default;
     Segment(const Segment&) = delete;
     Segment& operator=(const Segment&) = delete;
@@ -91,6 +106,7 @@ public:
     uint64_t file_bytes() const noexcept { return file_bytes_; }  // as they were when it was opened
     int fd() const noexcept { return fd_; }
     const SegmentHeader& header() const noexcept { return header_; }
+    const char* directory() const noexcept { return directory_.c_str(); }
     Participant* participants() const noexcept {
         return reinterpret_cast<Participant*>(base_ + kParticipantsAt);
     }
@@ -158,6 +174,7 @@ private:
 
     static constexpr uint32_t kMappedByte = kMaxSlots;  // behind those of the participants
 
+    Keeper* keeper_ = nullptr;
     int fd_ = -1;
     int child_fd_ = -1;  // between the handlers before and after a fork
     int fork_error_ = 0;
@@ -217,22 +234,25 @@ inline void Segment::delist() noexcept {
 inline void Segment::open_for_child() noexcept {
     child_fd_ = os::reopen(fd_, read_only_);
     fork_error_ = errno;
-    if (child_fd_ < 0 || (os::attach_shared(child_fd_) && (!announced_ || os::share_byte(child_fd_, kMappedByte))))
-        return;
-    fork_error_ = errno;
-    ::close(child_fd_);
-    child_fd_ = -1;
+    if (child_fd_ >= 0 && !(os::attach_shared(child_fd_) && (!announced_ || os::share_byte(child_fd_, kMappedByte)))) {
+        fork_error_ = errno;
+        ::close(child_fd_);
+        child_fd_ = -1;
+    }
+    if (keeper_) keeper_->before_fork(child_fd_);
 }
 
 inline void Segment::leave_to_child() noexcept {
     if (child_fd_ >= 0) ::close(child_fd_);
     child_fd_ = -1;
+    if (keeper_) keeper_->after_fork(false);
 }
 
 inline void Segment::become_child() noexcept {
     if (fd_ >= 0) ::close(fd_);
     fd_ = child_fd_;
     child_fd_ = -1;
+    if (keeper_) keeper_->after_fork(true);
 }
 
 inline Status Segment::fail(Status status, const char* step, Failure& why) noexcept {
@@ -427,8 +447,9 @@ inline bool Segment::detach() noexcept {
     // A failed try for the exclusive lock gives up the shared one as well: right, for who leaves.
     if (fd_ >= 0 && os::attach_alone(fd_)) {
         WEFT_FAULT(detach_last);
+        os::Directory place(directory_.c_str());
+        if (keeper_ && place.fd() >= 0) keeper_->last_one_out(place.fd());
         if (header_.lifetime == Lifetime::attached) {
-            os::Directory place(directory_.c_str());
             removed = place.fd() < 0 ? os::unlink_path_if_same(fd_, (directory_ + "/" + name_).c_str())
                                      : os::unlink_if_same(fd_, place.fd(), name_.c_str());
         }

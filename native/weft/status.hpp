@@ -25,6 +25,10 @@ enum class Status : int {
     refused,        // permission
     os_error,
     in_use,         // others have it open
+    marked,         // the owner of a lock died, and nobody has repaired what it guards
+    not_held,
+    beyond,         // more permits would be out than there can be
+    broken,         // a barrier that will not open
 };
 
 // What a failed set-up call knows about its failure.

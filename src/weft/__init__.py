@@ -22,6 +22,7 @@ from weft.errors import (
     AccessError,
     ClosedError,
     CorruptedError,
+    DeadlockError,
     Empty,
     Full,
     InUseError,
@@ -30,7 +31,9 @@ from weft.errors import (
     NameInUseError,
     NoSpaceError,
     NotFoundError,
+    NotHeldError,
     OwnerDied,
+    OwnerDiedWarning,
     PeerDied,
     RemoteError,
     ShutDown,
@@ -41,21 +44,34 @@ from weft.errors import (
 from weft.memory import SharedMemory, mmap
 from weft.namespace import Namespace
 from weft.queue import Lease, Queue
-from weft.statistics import AttachedProcess, CellStatistics, MemoryStatistics, Participant, QueueStatistics
+from weft.statistics import (
+    AttachedProcess,
+    CellStatistics,
+    LockStatistics,
+    MemoryStatistics,
+    Participant,
+    QueueStatistics,
+    SemaphoreStatistics,
+)
+from weft.sync import BoundedSemaphore, Lock, RLock, Semaphore
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AccessError",
     "AttachedProcess",
+    "BoundedSemaphore",
     "Cell",
     "CellStatistics",
     "ClosedError",
     "CorruptedError",
+    "DeadlockError",
     "Empty",
     "Full",
     "InUseError",
     "Lease",
+    "Lock",
+    "LockStatistics",
     "MemoryStatistics",
     "MessageTooLargeError",
     "MismatchError",
@@ -63,12 +79,17 @@ __all__ = [
     "Namespace",
     "NoSpaceError",
     "NotFoundError",
+    "NotHeldError",
     "OwnerDied",
+    "OwnerDiedWarning",
     "Participant",
     "PeerDied",
     "Queue",
     "QueueStatistics",
+    "RLock",
     "RemoteError",
+    "Semaphore",
+    "SemaphoreStatistics",
     "SharedMemory",
     "ShutDown",
     "SystemLimitError",

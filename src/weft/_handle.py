@@ -143,7 +143,7 @@ def unlink(handle: Any) -> None:
     """Removes the name; those who have the object open keep it."""
     if handle.closed:
         fail_closed(handle)
-    done = handle._attachment.unlink()
+    done = handle._unlink()
     if done < 0:
         raise system_limit(-done, "removing the name", str(path(handle)))
     if not done:

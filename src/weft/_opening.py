@@ -43,6 +43,10 @@ class Status(enum.IntEnum):
     REFUSED = 15
     OS_ERROR = 16
     IN_USE = 17
+    MARKED = 18
+    NOT_HELD = 19
+    BEYOND = 20
+    BROKEN = 21
 
 
 def to_bytes(value: str | dict[str, Any]) -> bytes:

@@ -14,6 +14,8 @@ Each is also the builtin that a user would catch, and carries its data as attrib
     ├── InUseError(BufferError, OSError)   others use it: not done
     ├── SystemLimitError(OSError)          descriptors, mappings or participants are used up
     ├── OwnerDied(RuntimeError)            the owner of a lock died: owner
+    ├── NotHeldError(RuntimeError, ValueError) released, but not held
+    ├── DeadlockError(RuntimeError)        to wait would be for ever
     ├── PeerDied(ConnectionError)          the other side died: peer
     ├── WorkerDied(RuntimeError)           a worker died with a task
     ├── RemoteError(RuntimeError)          a remote call failed
@@ -35,6 +37,7 @@ __all__ = [
     "AccessError",
     "ClosedError",
     "CorruptedError",
+    "DeadlockError",
     "Empty",
     "Full",
     "InUseError",
@@ -43,7 +46,9 @@ __all__ = [
     "NameInUseError",
     "NoSpaceError",
     "NotFoundError",
+    "NotHeldError",
     "OwnerDied",
+    "OwnerDiedWarning",
     "PeerDied",
     "RemoteError",
     "ShutDown",
@@ -152,6 +157,18 @@ class OwnerDied(WeftError, RuntimeError):
     def __init__(self, message: str, owner: Any = None) -> None:
         super().__init__(message)
         self.owner = owner
+
+
+class OwnerDiedWarning(RuntimeWarning):
+    """A lock was handed over by the dead; what it guards may be half changed."""
+
+
+class NotHeldError(WeftError, RuntimeError, ValueError):
+    """What is released is not held: by this thread, where only the holder may release."""
+
+
+class DeadlockError(WeftError, RuntimeError):
+    """With ``debug=True``: threads would wait for one another for ever. The text names the circle."""
 
 
 class PeerDied(WeftError, ConnectionError):

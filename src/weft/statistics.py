@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["AttachedProcess", "CellStatistics", "MemoryStatistics", "Participant", "QueueStatistics"]
+__all__ = [
+    "AttachedProcess",
+    "CellStatistics",
+    "LockStatistics",
+    "MemoryStatistics",
+    "Participant",
+    "QueueStatistics",
+    "SemaphoreStatistics",
+]
 
 
 @dataclass(frozen=True)
@@ -116,3 +124,51 @@ class MemoryStatistics:
     reserved: int
     resizes: int
     attached: int
+
+
+@dataclass(frozen=True)
+class LockStatistics:
+    """A lock's state and counters at one moment.
+
+    Attributes:
+        owner: Who holds it, with the thread; None if nobody does.
+        held_for: For how many seconds, to within some milliseconds; None if nobody does.
+        waiters: Threads asleep for it.
+        waiting: Who they are. A thread that waits for what it holds itself stands here and as ``owner``.
+        acquisitions: How often it has been acquired since it was made; acquiring an RLock again does not count.
+        contended: How often that met somebody.
+        owner_deaths: How often an owner died with it.
+        marked: Whether an owner died and nobody has repaired yet.
+    """
+
+    owner: Participant | None
+    held_for: float | None
+    waiters: int
+    waiting: tuple[Participant, ...]
+    acquisitions: int
+    contended: int
+    owner_deaths: int
+    marked: bool
+
+
+@dataclass(frozen=True)
+class SemaphoreStatistics:
+    """A semaphore's state and counters at one moment.
+
+    Attributes:
+        value: Permits that can be taken now.
+        owners: How many permits each living process owns.
+        waiters: Threads asleep for a permit.
+        waiting: Who they are.
+        acquisitions: How many permits have been taken since it was made; approximate while many are at it.
+        contended: How many of them had to be waited for.
+        owner_deaths: How often a process died with permits that have come back.
+    """
+
+    value: int
+    owners: dict[Participant, int]
+    waiters: int
+    waiting: tuple[Participant, ...]
+    acquisitions: int
+    contended: int
+    owner_deaths: int

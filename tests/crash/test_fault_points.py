@@ -46,7 +46,8 @@ CREATING = [
 ]
 ATTACHING = ["segment_attached", "slot_locked", "slot_filled"]
 CLEANING = ["remove_alone", "remove_unlinked"]
-OF_OTHERS = ("memory_", "cell_")  # see test_memory_fault_points.py, test_cell.py
+# See test_memory_fault_points.py, test_cell.py, test_sync_faults.py.
+OF_OTHERS = ("memory_", "cell_", "record_", "user_", "permit_")
 RECOVERING = ["recover_lease", "recover_block", "recover_done", "lock_takeover"]
 
 

@@ -178,6 +178,9 @@ cdef class Handle:
         """Removes the name now, whatever the lifetime; those who have the object open keep it."""
         return policy.unlink(self)
 
+    def _unlink(self):
+        return self.attachment.unlink()
+
     def _listen(self):
         """A new descriptor that hears the object's doorbell: the caller's to close."""
         cdef int bell = self.check_open().bell(True)

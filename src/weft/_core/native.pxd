@@ -26,6 +26,10 @@ cdef extern from "weft/waiting.hpp" namespace "weft" nogil:
         refused
         os_error
         in_use
+        marked
+        not_held
+        beyond
+        broken
 
     cdef enum class Lifetime(uint32_t):
         attached
@@ -100,6 +104,12 @@ cdef extern from "weft/waiting.hpp" namespace "weft" nogil:
         bool lives(uint32_t)
         uint32_t reserved_slots()
         Participant &at(uint32_t)
+
+    cdef cppclass Patience:
+        pass
+
+    cdef cppclass atomic_i64 "std::atomic<int64_t>":
+        int64_t load()
 
     const uint32_t kMaxSlots
     int64_t now_ns "weft::os::now_ns"()

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +20,9 @@ inline int64_t wall_clock_ns() noexcept {
     clock_gettime(CLOCK_REALTIME, &t);
     return int64_t(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
 }
+
+// The kernel's number of this thread.
+inline uint32_t thread_id() noexcept { return uint32_t(syscall(SYS_gettid)); }
 
 // The command line with blanks between its words, cut to fit. It is read once: that takes longer than all
 // else that is done to open an object.
@@ -39,6 +43,11 @@ inline void command_line(char* text, size_t size) noexcept {
 }
 
 inline void yield_core() noexcept { sched_yield(); }
+
+inline void sleep_ns(long ns) noexcept {
+    timespec pause{0, ns};
+    nanosleep(&pause, nullptr);
+}
 
 inline int at_fork(void (*before)(), void (*in_parent)(), void (*in_child)()) noexcept {
     return pthread_atfork(before, in_parent, in_child);
