@@ -144,7 +144,11 @@ private:
         const Record& it = record(index);
         return it.cells == 1 || (it.cells == G::kCellsPerPage && index % G::kCellsPerPage == 0);
     }
-    static uint32_t hash_of(const char* name, size_t size) noexcept { return uint32_t(fnv1a(name, size)) | 4; }
+    static uint32_t hash_of(const char* name, size_t size) noexcept {  // FNV-1a
+        uint32_t hash = 0x811c9dc5;
+        for (size_t i = 0; i < size; ++i) hash = (hash ^ static_cast<unsigned char>(name[i])) * 0x01000193;
+        return hash | 4;
+    }
     uint32_t find(const char* name, uint32_t hash) const noexcept;
     Status place_for(const RecordSpec& spec, uint32_t& index, Failure& why) noexcept;
     int fill(uint32_t index, const char* name, const RecordSpec& spec) noexcept;

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from weft._core.cell import Cell
     from weft._core.memory import SharedMemory
     from weft._core.queue import Queue
+    from weft._core.sync import BoundedSemaphore, Lock, RLock, Semaphore
     from weft.memory import mmap
 
 __all__ = ["Namespace"]
@@ -228,6 +229,26 @@ class Namespace:
         """``weft.Cell`` in this namespace."""
         cell: Cell = self._open("Cell", name, **options)
         return cell
+
+    def Lock(self, name: Any = None, **options: Any) -> Lock:  # noqa: N802 - the class's name
+        """``weft.Lock`` in this namespace."""
+        lock: Lock = self._open("Lock", name, **options)
+        return lock
+
+    def RLock(self, name: Any = None, **options: Any) -> RLock:  # noqa: N802 - the class's name
+        """``weft.RLock`` in this namespace."""
+        lock: RLock = self._open("RLock", name, **options)
+        return lock
+
+    def Semaphore(self, name: Any = None, value: Any = None, **options: Any) -> Semaphore:  # noqa: N802
+        """``weft.Semaphore`` in this namespace."""
+        semaphore: Semaphore = self._open("Semaphore", name, value, **options)
+        return semaphore
+
+    def BoundedSemaphore(self, name: Any = None, value: Any = None, **options: Any) -> BoundedSemaphore:  # noqa: N802
+        """``weft.BoundedSemaphore`` in this namespace."""
+        semaphore: BoundedSemaphore = self._open("BoundedSemaphore", name, value, **options)
+        return semaphore
 
     def _open(self, kind_name: str, *arguments: Any, **options: Any) -> Any:
         kind = kind_called(kind_name)

@@ -62,7 +62,7 @@ def test_all_are_at_the_top(monkeypatch):
     for name in errors.__all__:
         assert getattr(weft, name) is getattr(errors, name)
         assert name in weft.__all__
-        assert issubclass(getattr(errors, name), weft.WeftError)
+        assert issubclass(getattr(errors, name), (weft.WeftError, Warning))
     assert {type(error).__name__ for error in MADE} | {"WeftError"} == set(errors.__all__)
 
 

@@ -133,7 +133,7 @@ def test_a_dead_owner_marks_the_lock(kind, way):
         program.expect("held")
         lock = kind("held", create=False)
         if way == "wait":
-            threading.Timer(0.1, kill, [program]).start()
+            threading.Timer(0.1, program.process.kill).start()
         else:
             kill(program)
         for _ in range(2):

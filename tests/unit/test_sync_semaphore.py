@@ -114,7 +114,7 @@ def test_permits_of_the_dead_come_back_once(kind, owned, waits):
         assert s.get_value() == 4 - owned
         if waits:
             taken = [s.acquire() for _ in range(4 - owned)]
-            threading.Timer(0.1, kill, [program]).start()
+            threading.Timer(0.1, program.process.kill).start()
             taken += [s.acquire(timeout=30) for _ in range(owned)]
         else:
             kill(program)

@@ -68,7 +68,6 @@ class BaseLock(Primitive):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-@disjoint_base
 class Lock(BaseLock):
     def __init__(
         self,
@@ -90,7 +89,6 @@ class Lock(BaseLock):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-@disjoint_base
 class RLock(BaseLock):
     def __init__(
         self,
@@ -148,7 +146,6 @@ class Semaphore(Primitive):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-@disjoint_base
 class BoundedSemaphore(Semaphore):
     def __init__(
         self,
