@@ -21,9 +21,6 @@ MADE = [
     weft.SystemLimitError(24, "too many files", "/dev/shm/q"),
     weft.SystemLimitError("too many participants"),
     weft.OwnerDied("died", weft.Participant(1, "python", 0.5)),
-    weft.NotHeldError("not held"),
-    weft.DeadlockError("a circle"),
-    weft.OwnerDiedWarning("handed over"),
     weft.PeerDied("died"),
     weft.WorkerDied("died"),
     weft.RemoteError("failed"),
@@ -31,6 +28,9 @@ MADE = [
     weft.Full("full"),
     weft.Empty("empty"),
     weft.InUseError(16, "in use"),
+    weft.NotHeldError("not held: it has ended"),
+    weft.DeadlockError("a circle: it would have failed"),
+    weft.OwnerDiedWarning("died"),
 ]
 
 
