@@ -109,8 +109,9 @@ public:
     // --- the end of the stream, and of others
     void shut_down(bool immediate) noexcept;
     uint32_t shut() const noexcept { return state_->shut.load(std::memory_order_acquire); }
-    // Gives back what the dead owned (queue_recover.hpp). True if somebody was dead.
-    bool recover(bool at_once) noexcept;
+    // Gives back what the dead owned (queue_recover.hpp). True if somebody was dead. Waits for each lock at
+    // most so long; less than what finds a lock's owner dead leaves that to whoever waits for the lock.
+    bool recover(bool at_once, int64_t patience_ns = 2 * RobustLock::kOwnerCheckNs) noexcept;
     Pool& pool() noexcept { return pool_; }
     QueueState& state() noexcept { return *state_; }
     const QueueGeometry& geometry() const noexcept { return geometry_; }
@@ -128,6 +129,7 @@ private:
     char* at(uint64_t offset) const noexcept { return segment_.base() + units_at_ + offset; }
 
     Status rejoin(Failure& why) noexcept;
+    void inherit() noexcept;
     void bind() noexcept;
     Status lock_producers(int64_t patience_ns) noexcept;
     Status lock_consumers(int64_t patience_ns) noexcept;
@@ -173,6 +175,7 @@ private:
     Patience patience_;
     std::atomic<uint64_t> glanced_{0};       // head when this handle last found the queue empty
     std::atomic<uint32_t> known_leases_{0};  // entries of the lease table seen to be backed
+    std::atomic<bool> has_inherited_{false}; // its slot was a dead participant's, whose belongings lie about still
 };
 
 // ---------------------------------------------------------------------------------------------
@@ -220,24 +223,33 @@ inline Status Queue::open(const char* directory, const char* name, Failure& why)
     }
     bind();
     status = people_.join(segment_, why);
-    if (status == Status::ok) recover(people_.inherited());
+    if (status == Status::ok) inherit();
     return status;
 }
 
 inline Status Queue::rejoin(Failure& why) noexcept {
     Status status = people_.join(segment_, why);
-    if (status == Status::ok && people_.inherited()) recover(true);
+    if (status == Status::ok) inherit();
     return status;
+}
+
+// Who gets a dead participant's slot sees to what that one left: nobody will find the death any more. What
+// can't be done now, since a stopped process has a lock, is done later.
+inline void Queue::inherit() noexcept {
+    has_inherited_.store(people_.inherited(), std::memory_order_relaxed);
+    recover(people_.inherited());
 }
 
 inline uint64_t Queue::close() noexcept {
     if (!segment_.attached()) return 0;
     if (state_ && people_.self() && !people_.foreign()) {
-        // Who cannot get the lock leaves as the dead do, and the living give back what it had.
+        // Who cannot get the lock, or has still to see to a death, leaves as the dead do, and the living give
+        // back what it had.
         if (lock_consumers(os::now_ns() + 1'000'000'000) == Status::ok) {
             recover_leases(true);
             state_->consumers.unlock();
-            people_.leave();
+            if (has_inherited_.load(std::memory_order_relaxed)) recover(true);
+            if (!has_inherited_.load(std::memory_order_relaxed)) people_.leave();
         }
         wake_all();
     }

@@ -55,7 +55,7 @@ inline void Queue::recover_blocks(bool own) noexcept {
     });
 }
 
-inline bool Queue::recover(bool at_once) noexcept {
+inline bool Queue::recover(bool at_once, int64_t patience_ns) noexcept {
     // One look in a while is enough for all who wait; a look at many costs more, since the kernel walks
     // through all their locks for each.
     int64_t now = os::now_ns(), last = state_->scanned_ns.load(std::memory_order_relaxed);
@@ -67,19 +67,23 @@ inline bool Queue::recover(bool at_once) noexcept {
     bool any = people_.each_dead([&](Owner owner) {
         if (count < 64) dead[count++] = owner;
     });
-    if (!any && !at_once) return false;
-    const int64_t patience = now + 1'000'000'000;
-    if (lock_producers(patience) != Status::ok) return false;
-    if (lock_consumers(patience) != Status::ok) {
-        state_->producers.unlock();
-        return false;
+    if (!any && !at_once && !has_inherited_.load(std::memory_order_relaxed)) return false;
+    // Leases need the consumers' lock alone: a producer that is stopped under its own keeps no job from the
+    // next holder. What else the dead had, and their slots, wait for it then.
+    const bool both = lock_producers(now + patience_ns) == Status::ok;
+    const bool consumers = lock_consumers(os::now_ns() + patience_ns) == Status::ok;
+    if (consumers) {
+        recover_leases(false);
+        if (both) recover_blocks(false);
+        state_->consumers.unlock();
     }
-    recover_leases(false);
-    recover_blocks(false);
-    state_->consumers.unlock();
-    state_->producers.unlock();
-    WEFT_FAULT(recover_done);
-    for (uint32_t i = 0; i < count; ++i) people_.bury(dead[i]);
+    if (both) state_->producers.unlock();
+    if (!consumers) return false;
+    if (both) {
+        WEFT_FAULT(recover_done);
+        for (uint32_t i = 0; i < count; ++i) people_.bury(dead[i]);
+        has_inherited_.store(false, std::memory_order_relaxed);
+    }
     wake_all();
     return any;
 }

@@ -163,9 +163,9 @@ inline void Queue::notify_taken(uint32_t count, bool left_extent) noexcept {
 }
 
 // A busy queue has nobody who waits and so looks after the dead: whoever takes does, now and then, while
-// there are leases that a death would have to give back.
+// there are leases that a death would have to give back. Without patience: this is not a wait.
 inline void Queue::look_after_leases() noexcept {
-    if (state_->leased.load(std::memory_order_relaxed)) recover(false);
+    if (state_->leased.load(std::memory_order_relaxed)) recover(false, 0);
 }
 
 inline Status Queue::take(Incoming& message, char* buffer, int64_t patience_ns) noexcept {

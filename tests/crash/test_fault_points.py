@@ -1,5 +1,6 @@
 """Processes killed at each point at which shared state is half changed."""
 
+import contextlib
 import os
 
 import pytest
@@ -212,6 +213,45 @@ def test_stopped_owner_keeps_its_lock():
         victim.kill()
         victim.wait_dead()
         drain(queue)
+        assert_whole(queue)
+
+
+@pytest.mark.parametrize("successor", [None, "stays", "closes"])
+@pytest.mark.parametrize("point", ["lease_committed", "lease_ack_block"])
+@pytest.mark.parametrize("take", ["get", "lease", "get_nowait"])
+def test_stopped_producer_keeps_no_job_from_its_next_holder(take, point, successor):
+    """A holder dies while a producer stands still under the producers' lock: consumers go on, the job comes back,
+    and the rest is given back later, also if somebody has got the dead one's place in between."""
+    with weft.Queue("q", capacity=CAPACITY) as queue:
+        for number in range(4):
+            queue.put(b"%d:" % number + bytes(9000))
+        with Victim("produce", "q", 1000, fault="put_record_written:3:s") as stopped:
+            os.waitid(os.P_PID, stopped.process.pid, os.WSTOPPED | os.WNOWAIT)
+            with Victim("lease", "q", fault=f"{point}:1:k") as holder:
+                assert holder.wait_dead() == -9
+            if successor:
+                other = weft.Queue("q")
+            if successor == "closes":
+                other.close()
+            taken = []
+            while len(taken) < 6:
+                if take == "get_nowait":
+                    with contextlib.suppress(weft.Empty):  # deaths are looked for every 5 ms
+                        taken.append(number_of(queue.get_nowait()))
+                elif take == "get":
+                    taken.append(number_of(queue.get(timeout=30)))
+                else:
+                    with queue.lease(timeout=30) as item:
+                        taken.append(number_of(item))
+                    del item
+            assert sorted(taken) == [0, 1, 2, 3, 1000, 1001]
+            stopped.process.send_signal(18)  # SIGCONT
+            assert number_of(queue.get(timeout=30)) == 1002
+            stopped.kill()
+            stopped.wait_dead()
+            drain(queue)
+        if successor == "stays":
+            other.close()
         assert_whole(queue)
 
 

@@ -387,7 +387,11 @@ cdef class Queue(Handle):
     def shutdown(self, immediate=False):
         """Ends the stream for everybody: ``put`` raises ``ShutDown`` from now on, and so does ``get`` when
         the queue is drained, or at once with ``immediate``. As ``queue.Queue.shutdown`` of Python 3.13."""
-        check_open(self).shut_down(bool(immediate))
+        cdef CQueue *q = check_open(self)
+        cdef QueueAttachment held = <QueueAttachment> self.attachment
+        cdef bint at_once = bool(immediate)
+        with nogil:
+            q.shut_down(at_once)
 
     def close(self):
         """Closes this handle; other handles and processes are not concerned. Never fails; may be repeated.

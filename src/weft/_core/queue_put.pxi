@@ -108,6 +108,7 @@ cdef int take_block(Queue self, uint64_t size, uint32_t *unit, object block, obj
     cdef QueueAttachment held = <QueueAttachment> self.attachment
     cdef CQueue *q
     cdef Status status
+    cdef bint found
     while True:
         q = check_open(self)
         if q.shut():
@@ -118,8 +119,11 @@ cdef int take_block(Queue self, uint64_t size, uint32_t *unit, object block, obj
                 status = q.take_block(size, unit[0], now_ns() + LOCK_PATIENCE, why)
         if status == Status.ok:
             return 1
-        if status == Status.full and q.recover(False):
-            continue              # the dead had it
+        if status == Status.full:
+            with nogil:
+                found = q.recover(False)
+            if found:
+                continue          # the dead had it
         if make_room(self, status, &why, deadline, &announced, &stuck_since) == 0:
             return 0
 

@@ -86,6 +86,15 @@ cdef int decode_run(Queue self, const char **at, uint32_t *count, list result) e
     return 0
 
 
+cdef bint recover_leased(CQueue *q) noexcept:
+    """Whether somebody was dead, while leases are out that a death gives back."""
+    cdef bint found = False
+    if q.state().leased.load():
+        with nogil:
+            found = q.recover(False)
+    return found
+
+
 cdef int take_patiently(Queue self, Incoming *message, char *buffer, Status status, object block, object timeout,
                         bint lease) except -1:
     """Goes on with a take that brought nothing at once."""
@@ -105,7 +114,7 @@ cdef int take_patiently(Queue self, Incoming *message, char *buffer, Status stat
                 if q.has_items():
                     ring_fd(bell_fd(self))
             if deadline == 0 or (deadline != kForever and now_ns() >= deadline):
-                if not q.has_items() and not (q.state().leased.load() and q.recover(False)):
+                if not q.has_items() and not recover_leased(q):
                     policy.fail(self, <int> Status.empty, None)
             elif not q.glance_items(self.waiting):
                 with nogil:
