@@ -258,7 +258,7 @@ inline void Segment::become_child() noexcept {
 inline Status Segment::fail(Status status, const char* step, Failure& why) noexcept {
     why.os_errno = errno;
     why.step = step;
-    if (why.os_errno == EACCES || why.os_errno == EPERM) status = Status::refused;
+    if (why.os_errno == EACCES || why.os_errno == EPERM || why.os_errno == EROFS) status = Status::refused;
     if (why.os_errno == ENOSPC || why.os_errno == EDQUOT) status = Status::no_space;
     forget();
     return status;

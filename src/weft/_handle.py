@@ -130,6 +130,13 @@ def reduce(handle: Any) -> tuple[Any, ...]:
 
 def _reopen(kind: int, place: Namespace, name: str, wanted: str | None, options: dict[str, Any]) -> Any:
     """Opens the very object that was meant, not a later one of the same name."""
+    if kind not in KINDS:
+        raise errors.MismatchError(
+            f"this stands for {name!r} in {place.path}, a kind of object ({kind}) that this version of weft does not "
+            "know: use one version of weft for all",
+            sorted(KINDS),
+            kind,
+        )
     found = KINDS[kind].open(name, **({"create": False, "namespace": place} | options))
     if wanted is not None and identity(found) != wanted:
         found.close()
@@ -182,9 +189,9 @@ def fail_closed(handle: Any) -> NoReturn:
     raise errors.ClosedError(f"this handle of {kind} {getattr(handle, '_name', None)!r} is closed: open another")
 
 
-def fail_os(handle: Any, step: str) -> NoReturn:
-    """Raises for a system call of the binding that failed."""
-    raise errors.SystemLimitError(f"{handle!r}: {step} failed: are too many files open (ulimit -n)?")
+def fail_os(handle: Any, step: str, code: int) -> NoReturn:
+    """Raises for a system call of the binding that failed with that errno."""
+    raise system_limit(code, step, str(path(handle)))
 
 
 def warn(text: str, category: type[Warning]) -> None:

@@ -6,11 +6,14 @@ An object is opened or made, compared with what was asked for, and what goes wro
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import errno
 import json
 import os
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from weft import errors
@@ -55,9 +58,7 @@ def to_bytes(value: str | dict[str, Any]) -> bytes:
         return value.encode(errors="surrogateescape")
     data = json.dumps(value, sort_keys=True).encode()
     if len(data) > 2048:
-        raise ValueError(
-            "the names of codec, type and dead-letter queue, or the fields of a dtype, are too long together"
-        )
+        raise ValueError(f"the texts of {', '.join(value)} are too long together: {len(data)} bytes, 2048 are allowed")
     return data
 
 
@@ -164,7 +165,7 @@ def _check_same(
         text = ", ".join(f"{k} {a!r} was asked for and is {b!r}" for k, (a, b) in differences.items())
         raise errors.MismatchError(
             f"{kind.name} {name!r} in {place.path} exists, but is another: {text} "
-            f"(made by pid {header['creator_pid']}: {header['creator']!r})",
+            f"(made by pid {header['creator_pid']}: {header['creator']!r}); ask for the same, or use another name",
             {k: a for k, (a, _) in differences.items()},
             {k: b for k, (_, b) in differences.items()},
         )
@@ -178,8 +179,7 @@ def fail_opening(place: Namespace, name: str, status: int, why: tuple[int, str, 
         case Status.NO_SPACE:
             raise no_space(wanted, free, str(place.path))
         case Status.REFUSED:
-            owner = f" (it belongs to user {path.stat().st_uid})" if path.exists() else ""
-            raise errors.AccessError(f"{path}: no permission while {step}{owner}: ask its owner for mode= and group=")
+            raise _refused(path, code, step)
         case Status.NOT_A_SEGMENT:
             raise errors.CorruptedError(f"{path} is not a segment of weft: remove it, or use another name")
         case Status.WRONG_VERSION:
@@ -198,13 +198,25 @@ def fail_opening(place: Namespace, name: str, status: int, why: tuple[int, str, 
     raise system_limit(code, step, str(path))
 
 
+def _refused(path: Path, code: int, step: str) -> errors.AccessError:
+    if code == errno.EROFS:
+        return errors.AccessError(f"{path}: its file system is read-only ({step}): choose another with WEFT_NAMESPACE")
+    owner = ""
+    with contextlib.suppress(OSError):
+        owner = f" (it belongs to user {path.stat().st_uid})"
+    return errors.AccessError(f"{path}: no permission while {step}{owner}: ask its owner for mode= and group=")
+
+
 def system_limit(code: int, step: str, where: str) -> errors.SystemLimitError:
-    """The error for a system call that failed for want of something that is counted."""
+    """The error for a system call that failed, as a rule for want of something that is counted."""
     hint = {
-        24: "; this process has too many open files (ulimit -n, RLIMIT_NOFILE): close some or raise the limit",
-        12: "; address space or mappings are used up (RLIMIT_AS, vm.max_map_count): choose a smaller capacity",
-    }
-    return errors.SystemLimitError(code, f"{step}: {os.strerror(code)}{hint.get(code, '')}", where)
+        errno.EMFILE: "this process has too many open files (ulimit -n, RLIMIT_NOFILE): close some or raise the limit",
+        errno.ENFILE: "this machine has too many open files (fs.file-max): close some or raise the limit",
+        errno.ENOMEM: "address space or mappings are used up (RLIMIT_AS, vm.max_map_count): choose a smaller capacity",
+        errno.ENOENT: "the directory is gone, or takes no files: choose another with WEFT_NAMESPACE",
+    }.get(code)
+    text = f"{step}: {os.strerror(code)}"
+    return errors.SystemLimitError(code, f"{text}; {hint}" if hint else text, where)
 
 
 def no_space(wanted: int, free: int, place: str) -> errors.NoSpaceError:
@@ -219,13 +231,11 @@ def no_space(wanted: int, free: int, place: str) -> errors.NoSpaceError:
     )
 
 
-def check_count(value: Any, what: str, most: int, least: int = 0) -> int:
+def check_count(value: Any, what: str, most: int, least: float = 0) -> int:
     """Returns ``value`` as an int between ``least`` and ``most``, or raises."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{what} must be an int, not {type(value).__name__}")
     number = int(value.__index__())
-    if number <= 0 and what == "maxsize":  # queue.Queue: not positive means unbounded
-        return 0
     if not least <= number <= most:
         raise ValueError(f"{what} must be from {least} to {most}, not {number}")
     return number

@@ -7,6 +7,7 @@ path. Nothing here trusts a directory because of where it is: owner and mode are
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import re
@@ -41,13 +42,16 @@ def check_name(name: object, what: str = "name") -> str:
     """Returns ``name`` if it can be one, else raises with what is wrong and what to do."""
     if not isinstance(name, str):
         raise TypeError(f"{what} must be a str, not {type(name).__name__}")
-    hint = "use 1 to 200 ASCII letters, digits or any of _ . + @ : = , - and begin with a letter, digit or _"
+    hint = (
+        "use 1 to 200 ASCII letters, digits or any of _ . + @ : = , - and begin with a letter, digit or _, "
+        f"without '..' and not with {ANONYMOUS!r} in front"
+    )
     if not name:
         raise ValueError(f"{what} must not be empty: {hint}")
     if len(name) > MAX_NAME:
         raise ValueError(f"{what} has {len(name)} characters, {MAX_NAME} are allowed: {hint}")
     if not is_name(name):
-        raise ValueError(f"{what} {name!r} has characters that a name can't have: {hint}")
+        raise ValueError(f"{what} {name!r} is not one: {hint}")
     return name
 
 
@@ -127,19 +131,17 @@ class Namespace:
                 self._check(self.path.parent, 0o700)
             _make_directory(self.path, self.mode, self.group, make)
             self._check(self.path, self.mode)
-        except PermissionError as error:
-            if isinstance(error, errors.WeftError):
-                raise
-            raise errors.AccessError(
-                f"{self.path} can't be made or entered: {error.strerror}; "
-                "choose a directory of your own with WEFT_NAMESPACE"
-            ) from error
-        except OSError as error:
-            if error.errno == 28:
-                raise errors.NoSpaceError(
-                    f"{self.path} can't be made: its file system is full", place=str(self.path)
-                ) from error
+        except errors.WeftError:
             raise
+        except OSError as error:
+            text = f"{self.path} can't be made or entered: {error.strerror}"
+            advice = "choose a directory of your own with WEFT_NAMESPACE"
+            match error.errno:
+                case errno.ENOSPC | errno.EDQUOT:
+                    raise errors.NoSpaceError(f"{text}; free some, or {advice}", place=str(self.path)) from error
+                case errno.EACCES | errno.EPERM | errno.EROFS:
+                    raise errors.AccessError(f"{text}; {advice}") from error
+            raise errors.SystemLimitError(error.errno, f"{text}; {advice}", str(self.path)) from error
         return str(self.path)
 
     def is_private(self) -> bool:

@@ -81,7 +81,7 @@ def configure(
         name, maxsize = None, name
     if name is not None:
         check_name(name)
-    maxsize = check_count(maxsize, "maxsize", (1 << 29) - 1)
+    maxsize = max(check_count(maxsize, "maxsize", (1 << 29) - 1, -math.inf), 0)  # as in the standard library
     max_deliveries = None if max_deliveries is None else check_count(max_deliveries, "max_deliveries", (1 << 32) - 1, 1)
     check_one_of(on_full, "on_full", _POLICIES)
     check_one_of(wait, "wait", WAITS)

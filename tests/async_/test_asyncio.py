@@ -178,6 +178,17 @@ def test_timeout_that_is_none(open_queue, timeout):
     run(main())
 
 
+def test_timeout_that_is_no_number(open_queue):
+    async def main():
+        queue = open_queue("q")
+        for call in (queue.aget("1"), queue.aput(1, "1"), queue.alease("1").__aenter__()):
+            with pytest.raises(TypeError, match=r"timeout.*str"):
+                await call
+        assert queue.empty()
+
+    run(main())
+
+
 @pytest.mark.parametrize("timeout", [1e300, math.inf, 10**30, None])
 def test_timeout_that_is_huge(open_queue, timeout):
     async def main():

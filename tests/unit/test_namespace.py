@@ -104,6 +104,14 @@ def test_directory_above_is_missing(spare):
         weft.Namespace(spare / "missing" / "place").Queue("q")
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "y" * 255 + "/" + "x" * 10])
+def test_path_that_the_system_refuses(spare, name):
+    with pytest.raises(weft.WeftError, match=r"WEFT_NAMESPACE|namespace") as caught:
+        weft.Queue("q", namespace=spare / name)
+    assert isinstance(caught.value, OSError)
+    assert list(spare.iterdir()) == []
+
+
 @pytest.mark.parametrize("what", ["file", "link to a directory", "dangling link", "fifo"])
 def test_what_is_no_directory(spare, what):
     path = spare / "place"

@@ -12,7 +12,7 @@ from ..helpers import run_program
 # --- descriptors -----------------------------------------------------------------------------------
 
 FEW_FILES = """
-import os, resource
+import errno, os, resource
 def use_up():
     resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
     held = []
@@ -26,7 +26,7 @@ def attempt(call):
         call()
         say("well")
     except weft.WeftError as error:
-        say(type(error).__name__, "ulimit" in str(error), isinstance(error, OSError))
+        say(type(error).__name__, "ulimit" in str(error), error.errno == errno.EMFILE)
 """
 
 

@@ -236,3 +236,17 @@ def test_namespace_that_cannot_be_made(tiny):
     subprocess.run(["mount", "-o", "remount,nr_inodes=2", place.path], check=True)
     with pytest.raises(weft.NoSpaceError):
         weft.Queue("q", namespace=place.path / "new")
+
+
+@pytest.mark.parametrize("what", ["new", "existing", "directory"])
+def test_file_system_that_is_read_only(tiny, what):
+    place = tiny(MEGABYTE)
+    with place.Queue("existing", lifetime="kept"):
+        pass
+    subprocess.run(["mount", "-o", "remount,ro", place.path], check=True)
+    with pytest.raises(weft.AccessError, match=r"(?i)read-only.*WEFT_NAMESPACE") as caught:
+        if what == "directory":
+            weft.Queue("q", namespace=place.path / "new")
+        else:
+            place.Queue(what)
+    assert isinstance(caught.value, PermissionError)

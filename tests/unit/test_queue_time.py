@@ -52,7 +52,7 @@ def test_timeout_that_is_none(open_queue, call, timeout, error, state):
     if (call in TAKES) == (state == "could do without"):
         queue.put("x")
     before = queue.qsize()
-    with pytest.raises(error):
+    with pytest.raises(error, match="timeout"):
         match call:
             case "put":
                 queue.put("x", timeout=timeout)

@@ -101,6 +101,13 @@ def test_unpickling_never_opens_another_queue_of_that_name(open_queue):
     assert other.get() == "secret"
 
 
+def test_unpickling_a_kind_of_another_version(open_queue):
+    opener, (_, *rest) = open_queue("q").__reduce__()
+    with pytest.raises(weft.MismatchError, match=r"'q'.*999.*version") as caught:
+        opener(999, *rest)
+    assert caught.value.found == 999
+
+
 def test_through_another_queue(open_queue):
     letters, queue = open_queue("letters", codec="pickle"), open_queue()
     letters.put({"reply to": queue})

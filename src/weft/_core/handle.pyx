@@ -5,6 +5,7 @@ What is asked for seldom stands in ``weft._handle``, which is bound in by ``set_
 """
 
 cimport cython
+from libc.errno cimport errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport getenv
 
@@ -185,10 +186,10 @@ cdef class Handle:
         """A new descriptor that hears the object's doorbell: the caller's to close."""
         cdef int bell = self.check_open().bell(True)
         if bell < 0:
-            policy.fail_os(self, "opening the doorbell")
+            policy.fail_os(self, "opening the doorbell", errno)
         cdef int listener = listen_bell(bell)
         if listener < 0:
-            policy.fail_os(self, "listening to the doorbell")
+            policy.fail_os(self, "listening to the doorbell", errno)
         return listener
 
     def _hush(self, int listener):

@@ -16,7 +16,11 @@ cdef inline int64_t deadline_of(object block, object timeout) except -2:
         return 0
     if timeout is None:
         return kForever
-    cdef double seconds = timeout
+    cdef double seconds
+    try:
+        seconds = timeout
+    except TypeError:
+        raise TypeError(f"timeout must be None or a number of seconds, not {type(timeout).__name__}") from None
     if seconds != seconds or seconds < 0:
         raise ValueError(f"timeout must be None or at least 0, not {timeout!r}")
     if seconds == 0:
