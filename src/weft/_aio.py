@@ -34,9 +34,14 @@ class _LoopWaiter:
     def __init__(self, handle: Any, loop: asyncio.AbstractEventLoop, channel: int) -> None:
         self._handle, self._loop, self._channel = handle, loop, channel
         self._key = (id(loop), channel)
+        self._process = os.getpid()
         self._tasks: deque[asyncio.Future[None]] = deque()
         self._descriptor = handle._listen()
-        loop.add_reader(self._descriptor, self._rung)
+        try:
+            loop.add_reader(self._descriptor, self._rung)
+        except BaseException:  # a loop that watches no descriptors
+            os.close(self._descriptor)
+            raise
         handle._waiters[self._key] = self
 
     @classmethod
@@ -84,18 +89,25 @@ class _LoopWaiter:
         """Stops listening; tasks that still wait look again, and find the handle closed."""
         if self._descriptor < 0:
             return
+        if os.getpid() != self._process:
+            # A forked child's copy. What the loop waits with is shared with the parent: it is not touched.
+            self._forget()
+            return
         if not self._loop.is_closed() and asyncio._get_running_loop() is not self._loop:
             with contextlib.suppress(RuntimeError):  # it has closed just now
                 self._loop.call_soon_threadsafe(self.close)
             return
         if not self._loop.is_closed():
             self._loop.remove_reader(self._descriptor)
+        self._forget()
+        for task in self._tasks:
+            _settle(task)
+
+    def _forget(self) -> None:
         os.close(self._descriptor)
         self._descriptor = -1
         if self._handle._waiters.get(self._key) is self:
             del self._handle._waiters[self._key]
-        for task in self._tasks:
-            _settle(task)
 
 
 def _settle(future: asyncio.Future[None]) -> None:
@@ -137,6 +149,15 @@ def close_waiters(handle: Any) -> None:
         waiter.close()
 
 
+def _check_timeout(timeout: Any) -> None:
+    try:
+        possible = timeout >= 0
+    except TypeError:
+        raise TypeError(f"timeout must be None or a number of seconds, not {type(timeout).__name__}") from None
+    if not possible:
+        raise ValueError(f"timeout must be None or at least 0, not {timeout!r}")
+
+
 async def attempt_until(
     handle: Any,
     channel: int,
@@ -159,10 +180,11 @@ async def attempt_until(
         What the successful try returned.
 
     Raises:
+        TypeError: The timeout is no number.
         ValueError: The timeout is negative.
     """
-    if timeout is not None and not timeout >= 0:
-        raise ValueError(f"timeout must be None or at least 0, not {timeout!r}")
+    if timeout is not None:
+        _check_timeout(timeout)
     deadline = None if timeout is None else time.monotonic() + timeout
     await _yield()
     again = False

@@ -364,6 +364,41 @@ def test_asyncio_in_the_child():
     assert said == "through a loop\n"
 
 
+@pytest.mark.parametrize("forked", ["in the loop", "beside it"])
+def test_child_of_a_waiting_loop_leaves_its_parents_wait_alone(forked):
+    said = run(
+        f"""
+        in_the_loop = {forked == "in the loop"}"""
+        """
+        import asyncio
+        weft._aio.TICK = 1e6  # only a ring wakes the parent
+        queue = weft.Queue("q")
+        def child():
+            [listener] = [waiter._descriptor for waiter in queue._waiters.values()]
+            queue.close()
+            say("kept" if os.path.lexists(f"/proc/self/fd/{listener}") else "let go")
+            with weft.Queue("q") as own:
+                own.put("for the child")
+                assert asyncio.new_event_loop().run_until_complete(own.aget()) == "for the child"
+                own.put("for the parent")
+        async def main():
+            wait = asyncio.create_task(queue.aget())
+            while not queue._waiters:
+                await asyncio.sleep(0)
+            if in_the_loop:
+                join(fork(child))
+            return wait
+        loop = asyncio.new_event_loop()
+        wait = loop.run_until_complete(main())
+        if not in_the_loop:
+            join(fork(child))
+        say(loop.run_until_complete(wait))
+        loop.close()
+        """
+    )
+    assert said == "let go\nfor the parent\n"
+
+
 def test_child_ends_without_waiting_for_a_reader():
     said = run(
         """
