@@ -37,19 +37,24 @@ def row_of(module: str) -> int | None:
 
 
 def python_imports(path: Path) -> list[str]:
-    """The weft modules that a file imports when it is imported, first part of the name."""
+    """The weft modules that a file imports when it runs, wherever in it; first part of the name."""
+    package = ["weft", *path.relative_to(ROOT / "src/weft").parts[:-1]]
     found = []
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        for branch in ast.iter_child_nodes(node):
-            if isinstance(branch, ast.If) and ast.unparse(branch.test).endswith("TYPE_CHECKING"):
-                branch.body = []  # before the walk comes to it
+    waiting: list[ast.AST] = [ast.parse(path.read_text())]
+    while waiting:
+        node = waiting.pop()
+        names: list[str] = []
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            waiting += node.orelse
+            continue
         if isinstance(node, ast.Import):
-            found += [a.name.split(".")[1] for a in node.names if a.name.startswith("weft.")]
-        elif isinstance(node, ast.ImportFrom) and node.module == "weft":
-            found += [a.name for a in node.names]
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("weft."):
-            found.append((node.module or "").split(".")[1])
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*start, *([node.module] if node.module else [])])
+            names = [f"{module}.{alias.name}" for alias in node.names]
+        found += [name.split(".")[1] for name in names if name.startswith("weft.")]
+        waiting += ast.iter_child_nodes(node)
     return found
 
 
