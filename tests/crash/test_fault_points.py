@@ -10,10 +10,9 @@ from weft.testing import fault_points
 
 from .programs import Victim, assert_whole, drain, duplicates, number_of
 
-# `make test` says that it has made the test build; then a build without the points is a failure.
-pytestmark = pytest.mark.skipif(
-    not fault_points() and "WEFT_TEST_BUILD" not in os.environ, reason="needs the test build: make test"
-)
+pytestmark = pytest.mark.skipif(not fault_points(), reason="needs the test build: make test")
+if not fault_points() and "WEFT_TEST_BUILD" in os.environ:  # make test says that this is it
+    raise RuntimeError(f"the test build has no fault points: {weft.__file__}")
 
 CAPACITY = 1 << 20
 PRODUCING = [
@@ -52,6 +51,10 @@ ATTACHING = ["segment_attached", "slot_locked", "slot_filled"]
 CLEANING = ["remove_alone", "remove_unlinked"]
 # See test_memory_fault_points.py, test_cell.py, test_sync_faults.py.
 OF_OTHERS = ("memory_", "cell_", "record_", "user_", "permit_")
+# What else a producer does that drops the oldest, and a consumer that puts given-up messages aside.
+REPLACING = ["get_copied", "get_block_held", "get_committed", "lock_taken", "put_record_written", "put_committed"]
+SETTING_ASIDE = ["get_copied", "put_block_written", "put_record_written", "put_committed", "put_unlocked",
+                 "lease_ack_block", "lease_acked"]  # fmt: skip
 RECOVERING = ["recover_lease", "recover_block", "recover_done", "lock_takeover"]
 
 
@@ -129,6 +132,65 @@ def test_lease_holder_killed(point, turn):
         missing = set(numbers) - set(mine)
         assert set(acknowledged) <= missing <= set(begun)
         assert_whole(queue)
+
+
+@pytest.mark.parametrize("turn", [0, 1, 2])
+@pytest.mark.parametrize("point", REPLACING)
+def test_producer_that_drops_the_oldest_killed(point, turn):
+    with weft.Queue("q", 8, capacity=CAPACITY) as queue:
+        with Victim("replace", "q", fault=f"{point}:{pass_of(point, turn)}:k") as victim:
+            assert victim.wait_dead() == -9
+            finished, begun = victim.numbers("="), victim.numbers("+")
+        dropped = queue.statistics().dropped
+        mine = drain(queue)
+        # The last ones without a gap, at most one dropped too many: for the one whose put it died in.
+        assert (
+            mine == list(range(len(begun)))[len(begun) - len(mine) :] or mine == finished[len(finished) - len(mine) :]
+        )
+        assert min(len(finished), 8) - 1 <= len(mine) <= 8
+        assert abs(len(finished) - len(mine) - dropped) <= 1
+        assert_whole(queue)
+
+
+@pytest.mark.parametrize("turn", [0, 1])
+@pytest.mark.parametrize("point", SETTING_ASIDE)
+def test_consumer_that_puts_given_up_messages_aside_killed(point, turn):
+    numbers = set(range(30))
+    with (
+        weft.Queue("q", capacity=CAPACITY, max_deliveries=1, dead_letter="dead") as queue,
+        weft.Queue("dead", create=False) as dead,
+    ):
+        for number in numbers:
+            queue.put(b"%d:" % number + bytes((0, 9000)[number % 2]))
+        for lease in queue.lease_many(100).leases:
+            lease.release()
+        with Victim("consume", "q", fault=f"{point}:{(1, 8)[turn]}:k") as victim:
+            assert victim.wait_dead() == -9
+            assert victim.numbers("-") == []
+        assert drain(queue) == []  # puts the rest aside
+        given_up = drain(dead)
+        assert set(given_up) == numbers
+        assert len(given_up) <= len(numbers) + 1  # the one that it died with may have arrived before
+        assert queue.statistics().dropped == 0
+        assert_whole(dead)
+        assert_whole(queue)
+
+
+@pytest.mark.parametrize("turn", [0, 1])
+@pytest.mark.parametrize("point", ["lock_taken", *CONSUMING])
+def test_killed_while_it_drops_what_is_there_at_an_immediate_end(point, turn):
+    with weft.Queue("q", capacity=CAPACITY) as queue:
+        for number in range(20):
+            queue.put(b"%d:" % number + bytes((0, 9000)[number % 2]))
+        with Victim("end", "q", fault=f"{point}:{(1, 6)[turn]}:k") as victim:
+            assert victim.wait_dead() == (0 if point == "get_unlocked" else -9)
+        left = []
+        with pytest.raises(weft.ShutDown):
+            while True:
+                left.append(number_of(queue.get(timeout=30)))
+        assert left == list(range(20))[20 - len(left) :]
+        with pytest.raises(weft.ShutDown):
+            queue.put(b"20:")
 
 
 @pytest.mark.parametrize("turn", [0, 1])

@@ -40,6 +40,13 @@ def produce(queue: weft.Queue, first: int) -> None:
         say(f"={number}")
 
 
+def replace(queue: weft.Queue) -> None:
+    for number in range(100_000):
+        say(f"+{number}")
+        queue.put(message(number))
+        say(f"={number}")
+
+
 def consume(queue: weft.Queue) -> None:
     for _ in range(100_000):
         say(f"-{number_of(queue.get())}")
@@ -91,12 +98,16 @@ def main() -> None:
         say("ready")
         create(None)  # type: ignore[arg-type]
         return
-    queue = weft.Queue(name, create=False, views=role == "hold")
+    on_full = "drop-oldest" if role == "replace" else "block"
+    queue = weft.Queue(name, create=False, views=role == "hold", on_full=on_full)
     say("ready")
     if role == "produce":
         produce(queue, int(sys.argv[3]))
+    elif role == "end":
+        queue.shutdown(immediate=True)
     else:
-        {"consume": consume, "consume_many": consume_many, "lease": lease, "hold": hold}[role](queue)
+        roles = {"consume": consume, "consume_many": consume_many, "lease": lease, "hold": hold, "replace": replace}
+        roles[role](queue)
 
 
 if __name__ == "__main__":
