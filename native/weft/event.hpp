@@ -18,6 +18,8 @@ public:
     static constexpr int64_t kTickNs = 250'000'000;
     // While somebody's death would have to be noticed by whoever waits.
     static constexpr int64_t kWatchfulTickNs = 25'000'000;
+    // The first piece of a main thread's sleep.
+    static constexpr int64_t kSignalTickNs = 40'000'000;
 
     uint32_t announce_sleeper() noexcept { return announce(kSleepers); }
     uint32_t announce_bell() noexcept { return announce(kBell); }

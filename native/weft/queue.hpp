@@ -88,6 +88,7 @@ public:
     void count_dead_lettered() noexcept { state_->dead_lettered.fetch_add(1, std::memory_order_relaxed); }
 
     // --- waiting (queue_wait.hpp). Called without the GIL. ok: look again.
+    void begin_wait() noexcept { patience_.begin(); }
     Status wait_items(int64_t deadline_ns, Waiting mode) noexcept;
     bool glance_items(Waiting mode) noexcept;
     Status wait_room(uint32_t& announced, int64_t deadline_ns, Waiting mode) noexcept;

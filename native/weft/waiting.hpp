@@ -15,12 +15,16 @@ class Patience {
 public:
     static constexpr int64_t kMinSpinNs = 2'000, kMaxSpinNs = 50'000, kLatencySpinNs = 2'000'000;
 
+    // Called where a call begins to wait.
+    void begin() noexcept { pieces_.store(0, std::memory_order_relaxed); }
+
     // Spins until ready() or until spinning has cost what it may. Learns from a success how much is
     // enough, and from failures in a row that it does not pay now (the other side runs on this very core,
     // or seldom has anything): then ever more waits go without, between one try and the next.
     template <class Ready>
     bool spin(int64_t deadline_ns, Waiting mode, Ready ready) noexcept {
         if (mode == Waiting::power) return ready();
+        if (pieces_.load(std::memory_order_relaxed) && os::is_main_thread()) return ready();  // the sleep goes on
         uint32_t skips = skips_.load(std::memory_order_relaxed);
         if (mode == Waiting::balanced && skips) {
             skips_.store(skips - 1, std::memory_order_relaxed);
@@ -46,13 +50,21 @@ public:
     }
 
     // One sleep on what was announced, `most_ns` at most. `sleepers` counts those asleep, for display.
-    // `unwoken`: nothing has woken it, so that the object may look for the dead.
+    // `unwoken`: for that long nothing has woken it, so that the object may look for the dead.
+    //
+    // A signal that comes while a main thread spins, or just before it sleeps, does not end the sleep: the
+    // first piece of it is short, so that Python's handlers run soon all the same.
     Status sleep(Event& event, uint32_t announced, std::atomic<uint32_t>& sleepers, int64_t deadline_ns,
                  int64_t most_ns, Waiting mode, bool& unwoken) noexcept {
         const bool learns = mode == Waiting::balanced && !skips_.load(std::memory_order_relaxed);
         const int64_t start = learns || deadline_ns != kForever ? os::now_ns() : 0;
         if (start >= deadline_ns) return Status::timed_out;
-        if (deadline_ns - start < most_ns) most_ns = deadline_ns - start;
+        const bool in_pieces = most_ns > Event::kSignalTickNs && os::is_main_thread();
+        const uint32_t pieces = in_pieces ? pieces_.load(std::memory_order_relaxed) : 2;
+        if (pieces == 0) most_ns = Event::kSignalTickNs;
+        if (pieces == 1) most_ns -= Event::kSignalTickNs;
+        const bool is_last = deadline_ns - start < most_ns;
+        if (is_last) most_ns = deadline_ns - start;
         sleepers.fetch_add(1, std::memory_order_relaxed);
         os::Sleep how = event.sleep(announced, most_ns);
         sleepers.fetch_sub(1, std::memory_order_relaxed);
@@ -64,7 +76,9 @@ public:
             next = next < kMinSpinNs ? kMinSpinNs : next < kMaxSpinNs ? next : kMaxSpinNs;
             spin_ns_.store(next, std::memory_order_relaxed);
         }
-        unwoken = how == os::Sleep::timed_out;
+        const bool woken = how != os::Sleep::timed_out;
+        if (in_pieces) pieces_.store(woken ? 0 : pieces == 0 ? 1 : 2, std::memory_order_relaxed);
+        unwoken = !woken && (pieces || is_last);
         return how == os::Sleep::interrupted ? Status::interrupted : Status::ok;
     }
 
@@ -73,6 +87,7 @@ public:
 
 private:
     std::atomic<int64_t> spin_ns_{20'000};  // how long spinning pays, as far as this handle has learnt
+    std::atomic<uint32_t> pieces_{0};       // of the main thread's sleep that have ended unwoken: 0, 1, or more
     std::atomic<uint32_t> failures_{0}, skips_{0};
 };
 

@@ -189,7 +189,7 @@ def fail_closed(handle: Any) -> NoReturn:
     raise errors.ClosedError(f"this handle of {kind} {getattr(handle, '_name', None)!r} is closed: open another")
 
 
-def fail_os(handle: Any, step: str, code: int) -> NoReturn:
+def fail_os(handle: Any, code: int, step: str) -> NoReturn:
     """Raises for a system call of the binding that failed with that errno."""
     raise system_limit(code, step, str(path(handle)))
 

@@ -216,6 +216,48 @@ def test_ctrl_c_ends_a_wait_and_leaves_the_queue_whole(open_queue, wait, call):
     assert (seen.sent, seen.received, seen.leased) == (1, 1, 0)
 
 
+@pytest.mark.parametrize("call", [*TAKES, "put", "put_many", "loan"])
+def test_main_thread_does_not_oversleep_a_signal(open_queue, call):
+    """What comes just before a sleep, or to another thread, does not end the sleep: so its first piece is short,
+    however seldom a sleeper looks after the dead."""
+    queue = open_queue("q", 1)
+    if call not in TAKES:
+        queue.put("full")
+    with start_program(
+        """
+        import resource, signal, threading
+        queue = weft.Queue("q", wait="power")
+        arguments = [] if sys.argv[1] not in ("put", "put_many", "loan") else [100_000] if sys.argv[1] == "loan" else [["x"]]
+        def wait(**timeout):
+            result = getattr(queue, sys.argv[1])(*arguments, **timeout)
+            if sys.argv[1] == "loan":
+                result.__enter__()
+                result.__exit__(None, None, None)
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+        for _ in range(10):
+            try:
+                wait(timeout=0.2)
+            except (weft.Empty, weft.Full):
+                pass
+        say(resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before)
+        threading.Thread(target=hear).start()  # it hears the signal
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            wait()
+        except KeyboardInterrupt:
+            say("interrupted")
+        """,
+        call,
+    ) as program:  # fmt: skip
+        assert int(program.hear()) >= 18  # two pieces of each sleep
+        counter = "waiting_consumers" if call in TAKES else "waiting_producers"
+        until(lambda: getattr(queue.statistics(), counter) == 1, program)
+        program.process.send_signal(signal.SIGINT)
+        program.expect("interrupted")
+        program.say()
+        program.finish()
+
+
 def test_signal_with_a_handler_does_not_end_a_wait(open_queue):
     queue = open_queue("q")
     with start_program(

@@ -90,6 +90,7 @@ cdef extern from "weft/queue.hpp" namespace "weft" nogil:
         void acknowledge(const Incoming &)
         Status give_back(const Incoming &, uint32_t, int64_t)
         void count_dead_lettered()
+        void begin_wait()
         Status wait_items(int64_t, Waiting)
         bool glance_items(Waiting)
         Status wait_room(uint32_t &, int64_t, Waiting)

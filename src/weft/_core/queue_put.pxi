@@ -10,7 +10,7 @@ cdef inline CQueue *check_open(Queue self) except NULL:
 cdef int bell_fd(Queue self) except -1:
     cdef int bell = check_open(self).bell(True)
     if bell < 0:
-        policy.fail_os(self, "opening the doorbell", errno)
+        policy.fail_os(self, errno, "opening the doorbell")
     return bell
 
 
@@ -89,6 +89,7 @@ cdef int put_patiently(Queue self, Outgoing *message, Status status, Failure *wh
     while status != Status.ok:
         if deadline < 0:
             deadline = deadline_of(block, timeout)
+            check_open(self).begin_wait()
         if make_room(self, status, why, deadline, &announced, &stuck_since) == 0:
             return 0
         q = check_open(self)
@@ -109,6 +110,7 @@ cdef int take_block(Queue self, uint64_t size, uint32_t *unit, object block, obj
     cdef CQueue *q
     cdef Status status
     cdef bint found
+    check_open(self).begin_wait()
     while True:
         q = check_open(self)
         if q.shut():

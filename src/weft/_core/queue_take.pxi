@@ -101,6 +101,7 @@ cdef int take_patiently(Queue self, Incoming *message, char *buffer, Status stat
     cdef int64_t deadline = deadline_of(block, timeout), stuck_since = 0
     cdef QueueAttachment held = <QueueAttachment> self.attachment
     cdef CQueue *q = check_open(self)
+    q.begin_wait()
     while True:
         if status == Status.ok:
             if not message.expired:

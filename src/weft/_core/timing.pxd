@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t
 from weft._core.native cimport kForever, now_ns
 
 cdef enum:
-    LOCK_PATIENCE = 50_000_000     # nanoseconds to wait for a lock before looking at signals
+    LOCK_PATIENCE = 40_000_000     # nanoseconds to wait for a lock before looking at signals
     STUCK = 1_000_000_000          # … and in all, in a call that is not to wait for anything else
 
 
