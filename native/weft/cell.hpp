@@ -59,6 +59,7 @@ public:
     uint64_t version() const noexcept { return Latest::version(state_->latest.load(std::memory_order_acquire)); }
 
     // Called without the GIL. ok: look again.
+    void begin_wait() noexcept { patience_.begin(); }
     Status wait_newer(uint64_t version, int64_t deadline_ns, Waiting mode) noexcept;
     void arm_bell() noexcept { state_->changed.announce_bell(); }
     void wake_all() noexcept;

@@ -7,6 +7,7 @@ been opened carries what ``bind`` sets.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import urllib.parse
@@ -189,8 +190,8 @@ def fail_closed(handle: Any) -> NoReturn:
     raise errors.ClosedError(f"this handle of {kind} {getattr(handle, '_name', None)!r} is closed: open another")
 
 
-def fail_os(handle: Any, code: int, step: str) -> NoReturn:
-    """Raises for a system call of the binding that failed with that errno."""
+def fail_os(handle: Any, step: str, code: int = errno.EMFILE) -> NoReturn:
+    """Raises for a system call of the binding that failed: by its errno, as a rule for want of descriptors."""
     raise system_limit(code, step, str(path(handle)))
 
 

@@ -268,6 +268,7 @@ cdef int await_newer(Cell self, uint64_t version, int64_t deadline) except -1:
     cdef CCell *c = check_open(self)
     cdef CellAttachment held = <CellAttachment> self.attachment   # a close in another thread must not pull c away
     cdef Status status
+    c.begin_wait()
     while c.version() <= version:
         if deadline == 0 or (deadline != kForever and now_ns() >= deadline):
             policy.fail_newer(self, version)

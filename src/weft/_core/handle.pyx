@@ -186,10 +186,10 @@ cdef class Handle:
         """A new descriptor that hears the object's doorbell: the caller's to close."""
         cdef int bell = self.check_open().bell(True)
         if bell < 0:
-            policy.fail_os(self, errno, "opening the doorbell")
+            policy.fail_os(self, "opening the doorbell", errno)
         cdef int listener = listen_bell(bell)
         if listener < 0:
-            policy.fail_os(self, errno, "listening to the doorbell")
+            policy.fail_os(self, "listening to the doorbell", errno)
         return listener
 
     def _hush(self, int listener):

@@ -31,6 +31,7 @@ cdef extern from "weft/cell.hpp" namespace "weft" nogil:
         void give_up(uint32_t)
         char *data(uint32_t)
         uint64_t version()
+        void begin_wait()
         Status wait_newer(uint64_t, int64_t, Waiting)
         void arm_bell()
         void wake_all()
