@@ -31,6 +31,7 @@ class Kind:
             part: values by name, of JSON's types or an ``AttachedProcess``. A list of dicts is shown as a table;
             numbers whose name ends with ``_bytes`` as sizes; the list ``notes`` as sentences. ``size`` is the
             size that its user asked for, where that is not the file's. Raises CorruptedError for what can't be.
+        waits: What the two counters of threads asleep in a participant's slot wait for.
     """
 
     number: int
@@ -39,6 +40,7 @@ class Kind:
     to_text: Callable[[dict[str, Any]], dict[str, str]]
     from_text: Callable[[dict[str, str]], dict[str, Any]]
     inspect: Callable[[Look, Mapping[int, AttachedProcess]], dict[str, Any]] | None = None
+    waits: tuple[str, str] = ("room", "messages")
 
 
 KINDS: dict[int, Kind] = {}

@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 import sys
 import time
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from weft import _aio, _arrays, _handle, errors
 from weft._core import cell as _native
+from weft._core import look as _look
 from weft._core.cell import Cell
 from weft._kinds import Kind, register
 from weft._opening import (
@@ -28,7 +30,10 @@ from weft._opening import (
 )
 from weft.codecs import make_codec
 from weft.namespace import check_mode, check_name, group_id, place_of
-from weft.statistics import CellStatistics
+from weft.statistics import AttachedProcess, CellStatistics
+
+if TYPE_CHECKING:
+    from weft._core.look import Look
 
 __all__ = ["Cell"]
 
@@ -146,7 +151,23 @@ def _from_text(text: dict[str, str]) -> dict[str, Any]:
     return dict(text)
 
 
-KIND = register(Kind(4, "Cell", Cell, _to_text, _from_text))
+def inspect(look: Look, people: Mapping[int, AttachedProcess]) -> dict[str, Any]:
+    """What a cell tells to who looks from outside."""
+    state = _look.cell_state(look)
+    if state is None:
+        raise errors.CorruptedError("it holds what is no cell")
+    version, size, buffers, holders = state
+    chosen = _found(look.header(), "it")
+    return {
+        "size": size,
+        **{name: chosen[name] for name in ("codec", "type", "shape", "dtype")},
+        "version": version,
+        "buffers": buffers,
+        "viewing": [{"process": people.get(owner), "values": count} for owner, count in sorted(holders.items())],
+    }
+
+
+KIND = register(Kind(4, "Cell", Cell, _to_text, _from_text, inspect, waits=("room", "a newer value")))
 
 
 # --- values ----------------------------------------------------------------------------------------

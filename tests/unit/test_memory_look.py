@@ -337,7 +337,7 @@ def test_a_forked_child_inherits_no_lock_of_a_look(open_queue, namespace):
 def test_a_pid_that_means_somebody_else_here(open_queue, monkeypatch):
     queue = open_queue("q")
     monkeypatch.setattr(
-        _processes.Openers, "is_attached", lambda self, pid, file: False
+        _processes.Surroundings, "is_attached", lambda self, pid, file: False
     )  # as for a process of another container
     (person,) = inspect("q").participants
     assert (person.alive, person.state) == (True, None)
@@ -376,7 +376,7 @@ def test_from_another_pid_namespace(left):
 def test_process_state():
     assert _processes.process_state(os.getpid()) in ("running", "sleeping")
     assert _processes.process_state(1 << 30) is None
-    assert _processes.Openers().is_attached(1 << 30, (0, 0)) is False
+    assert _processes.Surroundings().is_attached(1 << 30, (0, 0)) is False
 
 
 def test_who_only_looks_is_not_taken_for_one_attached(open_queue, namespace):
@@ -393,8 +393,36 @@ def test_who_only_looks_is_not_taken_for_one_attached(open_queue, namespace):
         program.expect("True")
         assert inspect("q").pids == [os.getpid()]
         assert (
-            _processes.Openers().is_attached(program.pid, (queue.path.stat().st_dev, queue.path.stat().st_ino)) is False
+            _processes.Surroundings().is_attached(program.pid, (queue.path.stat().st_dev, queue.path.stat().st_ino))
+            is False
         )
+
+
+def test_cell(namespace):
+    import numpy as np
+
+    with weft.Cell("c", shape=(100, 100), dtype="f8") as cell:
+        seen = inspect("c")
+        assert (seen.kind, seen.size, seen.details["version"]) == ("Cell", 80_000, 0)
+        cell.set(np.ones((100, 100)))
+        view = cell.view()
+        with start_program(
+            "c = weft.Cell('c', create=False, shape=(100, 100), dtype='f8'); c.get(); say('go'); c.wait_newer()"
+        ) as program:
+            program.expect("go")
+            until(lambda: any(p.waiting for p in inspect("c").participants), program)
+            seen = inspect("c")
+            assert {p.pid: p.waiting for p in seen.participants} == {os.getpid(): {}, program.pid: {"a newer value": 1}}
+            (viewing,) = seen.details["viewing"]
+            assert (viewing["process"].pid, viewing["values"]) == (os.getpid(), 1)
+            cell.set(np.zeros((100, 100)))
+            program.finish()
+        assert inspect("c").details["version"] == 2
+        assert view[0, 0] == 1
+        del view
+        assert inspect("c").details["viewing"] == []
+        forge(namespace / "c", geometry=(1 << 60, 0, 0, 0, 0, 0, 0, 0))
+        assert inspect("c").condition == "damaged"
 
 
 def test_shared_memory():

@@ -9,7 +9,7 @@ from libcpp.vector cimport vector
 from weft._core.handle cimport describe
 from weft._core.native cimport Failure, Lifetime, Owner, Status
 from weft._core.native_look cimport (
-    Holder, MemoryState, Person, QueueLook, Reach, Removal, Trial, identity_of, kObjectAt, remove_segment, try_out,
+    CellLook, Holder, MemoryState, Person, QueueLook, Reach, Removal, Trial, identity_of, kObjectAt, remove_segment, try_out,
 )
 
 
@@ -110,6 +110,15 @@ def queue_counters(Look look):
     return counters, locks, {
         entry.first: (entry.second.leases, entry.second.held_bytes, entry.second.loaned_bytes) for entry in holders
     }
+
+
+def cell_state(Look look):
+    """(version, bytes of the largest value, buffers with memory, values kept by owner); None if it is no sane cell."""
+    cdef CellLook cell
+    if not cell.read(look.it):
+        return None
+    cdef map[Owner, uint64_t] holders = cell.holders()
+    return cell.version(), cell.geometry().size, cell.buffers(), {entry.first: entry.second for entry in holders}
 
 
 def memory_state(Look look):

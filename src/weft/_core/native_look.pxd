@@ -8,6 +8,7 @@ from libcpp.string cimport string
 from libcpp.vector cimport vector
 
 from weft._core.native cimport Failure, Owner, SegmentHeader, Status, atomic_u64
+from weft._core.native_cell cimport CellGeometry
 from weft._core.native_queue cimport QueueGeometry, QueueState
 
 
@@ -62,6 +63,15 @@ cdef extern from "weft/memory.hpp" namespace "weft" nogil:
     cdef cppclass MemoryState:
         atomic_u64 size
         atomic_u64 resizes
+
+
+cdef extern from "weft/cell_look.hpp" namespace "weft" nogil:
+    cdef cppclass CellLook:
+        bool read(const CLook &)
+        const CellGeometry &geometry()
+        uint64_t version()
+        uint32_t buffers()
+        map[Owner, uint64_t] holders() except +
 
 
 cdef extern from "weft/queue_look.hpp" namespace "weft" nogil:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from weft._core import look as _native
 from weft.memory._look import DAMAGED, FOREIGN, OTHER_VERSION, SOUND, SegmentInfo, entries, look_at
+from weft.memory._processes import Surroundings
 from weft.namespace import Namespace, place_of
 
 __all__ = ["CleanResult", "clean"]
@@ -84,18 +85,19 @@ def clean(
         AccessError: The directory may not be read.
     """
     place = place_of(namespace)
+    around = Surroundings()
     if names is None:
         reach = _Reach.KEPT if kept else _Reach.LEFT
-        found = [_clean_one(place, name, reach, dry_run) for name in entries(place)]
+        found = [_clean_one(place, name, reach, dry_run, around) for name in entries(place)]
         if not dry_run:
             with contextlib.suppress(OSError):
                 place.sweep_hidden()
         return [result for result in found if result.outcome != "missing"]  # somebody else was faster
-    return [_clean_one(place, name, _Reach.DAMAGED, dry_run) for name in names]
+    return [_clean_one(place, name, _Reach.DAMAGED, dry_run, around) for name in names]
 
 
-def _clean_one(place: Namespace, name: str, reach: _Reach, dry_run: bool) -> CleanResult:
-    seen = None if "/" in name or name.startswith(".") else look_at(place, name)
+def _clean_one(place: Namespace, name: str, reach: _Reach, dry_run: bool, around: Surroundings) -> CleanResult:
+    seen = None if "/" in name or name.startswith(".") else look_at(place, name, around)
     if seen is None:
         return CleanResult(name, str(place.path), "missing")
     problem = None
@@ -106,8 +108,8 @@ def _clean_one(place: Namespace, name: str, reach: _Reach, dry_run: bool) -> Cle
         outcome = _Removal(removal).name.lower().replace("_", " ")
         if outcome == "failed":
             problem = f"{step}: {os.strerror(code) if code else 'another remover was stopped half-way'}"
-    users: list[int] = []
-    if outcome == "in use" and (now := look_at(place, name)) is not None:
+    users = seen.pids if outcome == "in use" else []
+    if outcome == "in use" and not users and (now := look_at(place, name)) is not None:  # opened since
         users = now.pids
     return CleanResult(name, str(place.path), outcome, seen.reserved, tuple(users), problem)
 

@@ -123,8 +123,8 @@ def segments(namespace: Namespace | str | os.PathLike[str] | None = None) -> lis
         AccessError: The directory may not be read.
     """
     place = place_of(namespace)
-    openers = _processes.Openers()
-    found = (look_at(place, name, openers) for name in entries(place))
+    around = _processes.Surroundings()
+    found = (look_at(place, name, around) for name in entries(place))
     return [segment for segment in found if segment is not None]
 
 
@@ -165,9 +165,9 @@ def _whose(path: Path) -> str:
     return ""
 
 
-def look_at(place: Namespace, name: str, openers: _processes.Openers | None = None) -> SegmentInfo | None:
+def look_at(place: Namespace, name: str, around: _processes.Surroundings | None = None) -> SegmentInfo | None:
     """What stands under that name; None if nothing does, any more."""
-    openers = openers or _processes.Openers()
+    around = around or _processes.Surroundings()
     look = Look(os.fsencode(place.path), os.fsencode(name))
     try:
         status = Status(look.status)
@@ -189,16 +189,16 @@ def look_at(place: Namespace, name: str, openers: _processes.Openers | None = No
             "mode": stat.S_IMODE(found.st_mode),
         }
         if status in (Status.OK, Status.CORRUPTED, Status.WRONG_VERSION):
-            facts["attached"] = _is_attached(look, (found.st_dev, found.st_ino))
+            facts["attached"] = _is_attached(look, found, around)
             if not facts["attached"] and os.fstat(look.fileno()).st_nlink == 0:
                 return None  # removed while we looked
         if status == Status.WRONG_VERSION:
             facts["layout_version"] = look.why[3]
         if status == Status.OK:
-            facts |= _tell(look, (found.st_dev, found.st_ino), openers)
+            facts |= _tell(look, (found.st_dev, found.st_ino), around)
         if facts.get("attached"):
             taking_part = {person.pid for person in facts.get("participants", ()) if person.alive}
-            opened = openers.of((found.st_dev, found.st_ino))
+            opened = around.attached_to((found.st_dev, found.st_ino))
             facts["others"] = tuple(pid for pid in opened if pid not in taking_part)
         return SegmentInfo(**facts)
     except FileNotFoundError:
@@ -221,11 +221,11 @@ def _problem(status: Status, why: tuple[int, str, int, int]) -> str | None:
     return f"{step}: {os.strerror(code)}"
 
 
-def _tell(look: Look, file: _processes.File, openers: _processes.Openers) -> dict[str, Any]:
+def _tell(look: Look, file: _processes.File, around: _processes.Surroundings) -> dict[str, Any]:
     """What stands in a segment that is sound."""
     header = look.header()
-    people = _people(look, file, openers)
     kind = KINDS.get(header["kind"])
+    people = _people(look, file, around, kind.waits if kind is not None else ("room", "messages"))
     facts: dict[str, Any] = {
         "kind": kind_name(header["kind"]),
         "lifetime": header["lifetime"],
@@ -247,15 +247,17 @@ def _tell(look: Look, file: _processes.File, openers: _processes.Openers) -> dic
     return facts
 
 
-def _people(look: Look, file: _processes.File, openers: _processes.Openers) -> dict[int, AttachedProcess]:
+def _people(
+    look: Look, file: _processes.File, around: _processes.Surroundings, waits: tuple[str, str]
+) -> dict[int, AttachedProcess]:
     """Who takes part, by owner word."""
     people = {}
     states: dict[int, str | None] = {}
     for person in look.participants() or []:
         pid, alive = person["pid"], person["alive"]
         if alive and pid not in states:  # the pid of another container may be somebody else's here
-            states[pid] = _processes.process_state(pid) if openers.is_attached(pid, file) is not False else None
-        waiting = {"room": person["waiting_producers"], "messages": person["waiting_consumers"]}
+            states[pid] = _processes.process_state(pid) if around.is_attached(pid, file) is not False else None
+        waiting = dict(zip(waits, (person["waiting_producers"], person["waiting_consumers"]), strict=True))
         people[person["owner"]] = AttachedProcess(
             pid=pid,
             command=person["command"],
@@ -267,10 +269,9 @@ def _people(look: Look, file: _processes.File, openers: _processes.Openers) -> d
     return people
 
 
-def _is_attached(look: Look, file: _processes.File) -> bool:
+def _is_attached(look: Look, found: os.stat_result, around: _processes.Surroundings) -> bool:
     """Whether anybody has the segment open, without disturbing who is about to, where that can be."""
     if look.has_participants():
         return True
-    if look.on_tmpfs() and (locked := _processes.flocked_files()) is not None:
-        return file in locked
-    return look.is_attached()
+    flocked = around.is_flocked((found.st_dev, found.st_ino), found.st_ctime) if look.on_tmpfs() else None
+    return look.is_attached() if flocked is None else flocked

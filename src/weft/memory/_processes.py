@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
-__all__ = ["Openers", "flocked_files", "process_state"]
+__all__ = ["Surroundings", "flocked_files", "process_state"]
 
 # A file, whatever its names: device and inode.
 File = tuple[int, int]
@@ -36,8 +37,8 @@ def process_state(pid: int) -> str | None:
     return _STATES.get(fields[0].decode(errors="replace"), "running") if fields else None
 
 
-class Openers:
-    """Who is attached to which file, as far as one may know: each process is asked once, when it is first needed.
+class Surroundings:
+    """Who is attached to which file, as far as one may know, asked once for all that are looked at together.
 
     Attached is who has the file open and an flock on it; who only looks at it has none.
     """
@@ -45,6 +46,8 @@ class Openers:
     def __init__(self) -> None:
         self._files: dict[int, dict[File, list[Path]] | None] = {}
         self._everybody: list[int] | None = None
+        self._flocked: set[File] | None = set()
+        self._asked = float("-inf")
 
     def is_attached(self, pid: int, file: File) -> bool | None:
         """Whether the process is attached; None if it is another user's, so that one can't know."""
@@ -53,11 +56,24 @@ class Openers:
         files = self._files[pid]
         return None if files is None else any(map(_is_flocked, files.get(file, ())))
 
-    def of(self, file: File) -> list[int]:
+    def attached_to(self, file: File) -> list[int]:
         """The pids of all processes here that are attached."""
         if self._everybody is None:
             self._everybody = sorted(int(entry) for entry in os.listdir(_PROC) if entry.isdigit())
         return [pid for pid in self._everybody if self.is_attached(pid, file)]
+
+    def is_flocked(self, file: File, changed: float) -> bool | None:
+        """Whether anybody has an flock on the file; None where that can't be told.
+
+        Args:
+            file: On a tmpfs.
+            changed: Its ctime. That nobody had a lock when the kernel was asked counts for files that were there.
+        """
+        if self._flocked is not None and file not in self._flocked and changed > self._asked - 1:
+            self._asked = time.time()
+            lists = [flocked_files() for _ in range(3)]  # one that changes while it is read may lack a lock
+            self._flocked = None if None in lists else set().union(*filter(None, lists))
+        return None if self._flocked is None else file in self._flocked
 
 
 def _files_of(pid: int) -> dict[File, list[Path]] | None:
