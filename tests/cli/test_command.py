@@ -335,6 +335,19 @@ def test_get_follows_a_program(namespace):
         process.stdout.close()
 
 
+def test_a_directory_of_ones_own_that_lets_others_in(namespace):
+    namespace.chmod(0o770)
+    assert weft_command("put", "q", 1).status == 0
+    assert weft_command("get", "q").out == "1\n"
+    weft_command("clean", "q")
+    namespace.chmod(0o700)
+
+
+def test_without_an_output(kept):
+    done = subprocess.run(["/bin/bash", "-c", f"{WEFT} ls >&-; echo $?"], capture_output=True, text=True, timeout=LIMIT)
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
 def test_racing_puts_make_one_queue(namespace):
     processes = [subprocess.Popen([str(WEFT), "put", "q", str(i)]) for i in range(6)]
     assert [process.wait(LIMIT) for process in processes] == [0] * 6

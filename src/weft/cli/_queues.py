@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
+import os
 
 from weft import errors
 from weft.cli._arguments import UsageError, places
@@ -36,7 +38,7 @@ def open_queue(arguments: argparse.Namespace) -> Queue:
         NotFoundError: There is none.
         MismatchError: It is no queue, or its messages can't be had without its program.
     """
-    return _open(_check_name(arguments.queue), places(arguments)[0])
+    return _open(_check_name(arguments.queue), _as_it_is(places(arguments)[0]))
 
 
 def open_or_make(arguments: argparse.Namespace) -> Queue:
@@ -56,9 +58,18 @@ def open_or_make(arguments: argparse.Namespace) -> Queue:
 
 def _place(arguments: argparse.Namespace) -> Namespace:
     try:
-        return Namespace(arguments.namespace)
+        return _as_it_is(Namespace(arguments.namespace))
     except ValueError as error:
         raise UsageError(error) from None
+
+
+def _as_it_is(place: Namespace) -> Namespace:
+    """The user's own directory may let others in; another user's is refused when it is used."""
+    with contextlib.suppress(OSError):
+        found = place.path.stat()
+        if found.st_uid == os.geteuid():
+            return Namespace(place.path, mode=0o700 | found.st_mode & 0o077)
+    return place
 
 
 def _check_name(name: str) -> str:
