@@ -41,7 +41,7 @@ from weft.errors import (
     WeftError,
     WorkerDied,
 )
-from weft.memory import SharedMemory, mmap
+from weft.memory import SharedArray, SharedMemory, mmap
 from weft.namespace import Namespace
 from weft.queue import Lease, Queue
 from weft.statistics import (
@@ -90,6 +90,7 @@ __all__ = [
     "RemoteError",
     "Semaphore",
     "SemaphoreStatistics",
+    "SharedArray",
     "SharedMemory",
     "ShutDown",
     "SystemLimitError",

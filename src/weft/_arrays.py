@@ -78,16 +78,16 @@ def to_text(shape: tuple[int, ...], dtype: Any) -> dict[str, str]:
     }
 
 
-def from_text(config: dict[str, str], most: int) -> tuple[tuple[int, ...], Any] | None:
-    """What ``to_text`` has written; None if the text is not by it."""
+def from_text(config: dict[str, str], nbytes: int) -> tuple[tuple[int, ...], Any] | None:
+    """What ``to_text`` has written of an array of so many bytes; None if the text is not by it."""
     np = import_numpy("an array")
     try:
         shape = tuple(map(int, filter(None, config["shape"].split(","))))
         dtype = np.lib.format.descr_to_dtype(_described(config["dtype"]))
-        found = layout(shape, dtype, most)
+        found = layout(shape, dtype, nbytes)
     except Exception:  # NumPy raises whatever it likes for what is no dtype
         return None
-    return found if found == (shape, dtype) else None
+    return found if found == (shape, dtype) and dtype.itemsize * math.prod(shape) == nbytes else None
 
 
 def _described(text: str) -> Any:

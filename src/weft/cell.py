@@ -74,6 +74,7 @@ def configure(
         size = check_count(size, "size", MAX_SIZE, 1)
     maker: Any = None
     config: dict[str, Any]
+    asked: dict[str, Any] = {"lifetime": lifetime, "size": size}
     if shape is not None or dtype is not None:
         for option, value in (("type", type), ("codec", codec), ("size", size)):
             if value is not None:
@@ -81,6 +82,7 @@ def configure(
         extents, kind = _arrays.layout(() if shape is None else shape, dtype, MAX_SIZE)
         size = kind.itemsize * math.prod(extents)
         config = {"codec": _ARRAY} | _arrays.to_text(extents, kind)
+        asked |= {"shape": extents, "dtype": config["dtype"]}
     else:
         maker, config = make_codec(codec, type)
     told = type is not None or codec is not None or maker is None
@@ -101,12 +103,7 @@ def configure(
         (DEFAULT_SIZE if size is None else size,),
         config,
         found,
-        {
-            "size": None if "shape" in config else size,
-            "lifetime": lifetime,
-            "shape": config.get("shape"),
-            "dtype": config.get("dtype"),
-        },
+        asked,
         exact={key: config.get(key) for key in ("codec", "type", "schema")},
         mode=check_mode(mode),
         group=-1 if group is None else group,
@@ -116,25 +113,31 @@ def configure(
     _handle.bind(cell, KIND, place, file_name, attachment.identity(), options)
     cell._waiters = {}
     header, where = attachment.header(), str(place.path / file_name)
-    cell._config = header_config(header, where)
-    cell._shape = cell._dtype = ndarray = None
-    if cell._config["codec"] == _ARRAY:
-        maker = None
-        ndarray = _arrays.import_numpy(f"{name!r}, a cell of arrays,").ndarray
-        layout = _arrays.from_text(cell._config, MAX_SIZE)
-        if layout is None or layout[1].itemsize * math.prod(layout[0]) != header["geometry"][0]:
-            raise bad_settings(where)
-        cell._shape, cell._dtype = layout
+    layout, ndarray = _layout(header, where), None
+    cell._shape, cell._dtype = (None, None) if layout is None else layout
+    if layout is not None:
+        maker, ndarray = None, _arrays.import_numpy("an array").ndarray
     cell._bind(attachment, maker, ndarray, cell._shape, cell._dtype, WAITS.index(wait))
+
+
+def _layout(header: dict[str, Any], where: str) -> tuple[tuple[int, ...], Any] | None:
+    """Shape and dtype in the header of the file ``where``, checked; None if it is no cell of arrays."""
+    config = header_config(header, where)
+    if "codec" not in config:
+        raise bad_settings(where)
+    if config["codec"] != _ARRAY:
+        return None
+    layout = _arrays.from_text(config, header["geometry"][0])
+    if layout is None:
+        raise bad_settings(where)
+    return layout
 
 
 def _found(header: dict[str, Any], where: str) -> dict[str, Any]:
     """What the creator chose, under the names of the arguments."""
-    config = header_config(header, where)
-    if "codec" not in config:
-        raise bad_settings(where)
-    keys = ("codec", "type", "schema", "shape", "dtype")
-    return {"size": header["geometry"][0], "lifetime": header["lifetime"]} | {key: config.get(key) for key in keys}
+    layout, config = _layout(header, where), header_config(header, where)
+    found = {"size": header["geometry"][0], "lifetime": header["lifetime"], "shape": layout and layout[0]}
+    return found | {key: config.get(key) for key in ("codec", "type", "schema", "dtype")}
 
 
 def _to_text(options: dict[str, Any]) -> dict[str, str]:

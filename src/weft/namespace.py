@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from weft._core.memory import SharedMemory
     from weft._core.queue import Queue
     from weft._core.sync import BoundedSemaphore, Lock, RLock, Semaphore
-    from weft.memory import mmap
+    from weft.memory import SharedArray, mmap
 
 __all__ = ["Namespace"]
 
@@ -221,6 +221,13 @@ class Namespace:
         """``weft.SharedMemory`` in this namespace."""
         memory: SharedMemory = self._open("SharedMemory", name, create, size, **options)
         return memory
+
+    def SharedArray(  # noqa: N802 - the class's name
+        self, name: Any = None, shape: Any = None, dtype: Any = None, **options: Any
+    ) -> SharedArray:
+        """``weft.SharedArray`` in this namespace."""
+        array: SharedArray = self._open("SharedArray", name, shape, dtype, **options)
+        return array
 
     def mmap(self, tagname: str, length: int = 0, **options: Any) -> mmap:
         """``weft.mmap`` of memory that has that name in this namespace."""

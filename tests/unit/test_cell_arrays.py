@@ -135,10 +135,10 @@ def test_arrays_of_arrays_are_of_more_dimensions():
 
 def test_what_is_there_must_be_what_was_asked_for():
     with weft.Cell("c", shape=(2, 3), dtype="f4"), weft.Cell("d"):
-        with pytest.raises(weft.MismatchError, match="shape '2,2' was asked for and is '2,3'") as caught:
+        with pytest.raises(weft.MismatchError, match=r"shape \(2, 2\) was asked for and is \(2, 3\)") as caught:
             weft.Cell("c", shape=(2, 2), dtype="f4")
-        assert caught.value.expected == {"shape": "2,2"}
-        assert caught.value.found == {"shape": "2,3"}
+        assert caught.value.expected == {"shape": (2, 2)}
+        assert caught.value.found == {"shape": (2, 3)}
         with pytest.raises(weft.MismatchError, match="dtype '<f8' was asked for and is '<f4'"):
             weft.Cell("c", shape=(2, 3))
         for options in ({"codec": "raw"}, {"codec": "default"}, {"type": int}):

@@ -19,7 +19,6 @@ class HeldValue:
 
 @disjoint_base
 class Cell(Handle):
-    _config: dict[str, str]
     _waiters: dict[Any, Any]
     _shape: tuple[int, ...] | None
     _dtype: Any

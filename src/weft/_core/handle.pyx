@@ -150,6 +150,10 @@ cdef class Handle:
     def _attachment(self):
         return self.attachment
 
+    def _attach(self, Attachment attachment):
+        """For a kind whose class is Python's: what it has opened, or None once it is closed."""
+        self.attachment = attachment
+
     @property
     def closed(self):
         """Whether ``close`` has been called on this handle."""

@@ -64,6 +64,14 @@ cdef class MemoryAttachment(Attachment):
         view.readonly = readonly or self.m.read_only()
         return view
 
+    def is_foreign(self):
+        """Whether this is a forked child that has not looked at it yet."""
+        return self.m.people().foreign()
+
+    def reserved(self):
+        """Bytes of memory behind its file."""
+        return reserved_bytes(self.m.segment().fd())
+
     def look(self):
         """Maps the memory if need be, and looks at its size, which it returns: (status, details, size)."""
         cdef Failure why
