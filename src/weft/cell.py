@@ -160,10 +160,10 @@ def inspect(look: Look, people: Mapping[int, AttachedProcess]) -> dict[str, Any]
     if state is None:
         raise errors.CorruptedError("it holds what is no cell")
     version, size, buffers, holders = state
-    chosen = _found(look.header(), "it")
+    chosen = header_config(look.header(), "it")
     return {
         "size": size,
-        **{name: chosen[name] for name in ("codec", "type", "shape", "dtype")},
+        **{name: chosen.get(name) for name in ("codec", "type", "shape", "dtype")},
         "version": version,
         "buffers": buffers,
         "viewing": [{"process": people.get(owner), "values": count} for owner, count in sorted(holders.items())],
