@@ -79,6 +79,16 @@ inline void copy_steps(char* to, const char* from, uint64_t bytes) noexcept {
     for (uint64_t i = 0; i < bytes; i += 16) memcpy(to + i, from + i, 16);
 }
 
+// Copies a payload; where it is as small as most are, without a call.
+inline void copy_short(char* to, const char* from, uint64_t bytes) noexcept {
+    if (bytes - 16 > 240) {
+        memcpy(to, from, bytes);
+        return;
+    }
+    for (uint64_t i = 0; i + 16 <= bytes; i += 16) memcpy(to + i, from + i, 16);
+    memcpy(to + bytes - 16, from + bytes - 16, 16);
+}
+
 enum class LeaseState : uint32_t { free = 0, leased = 1, returned = 2 };
 
 struct Lease {

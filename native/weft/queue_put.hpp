@@ -110,7 +110,7 @@ inline Status Queue::write_record(const Outgoing& message, Cursor& cursor, Failu
         prepare_write(at(cursor.offset) + kAhead);
         prepare_write(at(cursor.offset) + kAhead + 64);
         *header = {uint32_t(size), message.kind, 0, 0};
-        memcpy(header + 1, message.data, size);
+        copy_short(reinterpret_cast<char*>(header + 1), message.data, size);
         cursor.bytes += size;
     }
     cursor.offset += record_bytes(size);

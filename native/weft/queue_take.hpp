@@ -78,7 +78,7 @@ inline Status Queue::read_record(uint64_t offset, const RecordHeader& header, ui
     if (header.kind != RecordKind::block) {
         message.kind = header.kind;
         message.size = header.size;
-        memcpy(buffer, payload, header.size);
+        copy_short(buffer, payload, header.size);
         WEFT_FAULT(get_copied);
         return Status::ok;
     }

@@ -8,6 +8,7 @@ from weft._core.codec cimport Codec, Encoded
 from weft._core.handle cimport Attachment, Handle
 from weft._core.native cimport Waiting
 from weft._core.native_queue cimport CQueue, Incoming
+from weft._core.shelf cimport Shelf
 
 
 @cython.final
@@ -21,6 +22,7 @@ cdef class Queue(Handle):
     cdef CQueue *q                 # NULL once closed
     cdef Codec codec
     cdef Encoded scratch
+    cdef Shelf shelf               # the small bytes made last
     cdef bint plain                # bytes travel as they are
     cdef bint views
     cdef int on_full               # 0 block, 1 fail, 2 drop-newest, 3 drop-oldest

@@ -19,6 +19,7 @@ from weft._core.codec cimport Codec, Encoded
 from weft._core.handle cimport Attachment, Handle, describe
 from weft._core.native cimport Failure, Object, Owner, Status, Waiting, close_fd, hush, kForever, now_ns, ring_fd
 from weft._core.native_queue cimport Batched, CQueue, Incoming, Outgoing, RecordKind, kNowhere
+from weft._core.shelf cimport Shelf, append_to, list_for
 from weft._core.timing cimport LOCK_PATIENCE, STUCK, deadline_of, is_stuck
 
 import sys
@@ -264,6 +265,8 @@ cdef class Queue(Handle):
         status = q.take(message, buffer, 0)
         if status != Status.ok or message.expired:
             take_patiently(self, &message, buffer, status, block, timeout, False)
+        if message.unit == kNowhere and message.kind == RecordKind.raw and self.plain:
+            return self.shelf.make(buffer, message.size)
         return decode(self, &message, buffer)
 
     def get_nowait(self):

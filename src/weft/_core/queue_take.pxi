@@ -39,6 +39,8 @@ cdef list take_many(Queue self, Py_ssize_t wanted, object block, object timeout)
         done = 0
         status = q.take_batch(buffer, sizeof(buffer), <uint32_t> min(BATCH, wanted - len(result)), done, 0)
         if done:
+            if not result:
+                result = list_for(done)
             decode_batch(self, buffer, done, result)
         else:
             # What there is has a block of its own or was given back, or has yet to come.
@@ -80,7 +82,7 @@ cdef int decode_run(Queue self, const char **at, uint32_t *count, list result) e
         at[0] = message.next()
         count[0] -= 1
         if plain and message.kind == RecordKind.raw:
-            result.append(PyBytes_FromStringAndSize(message.data, message.size))
+            append_to(result, self.shelf.make_borrowed(message.data, message.size))
         else:
             result.append(self.codec.decode(message.data, message.size, message.size, None, self.views))
     return 0
