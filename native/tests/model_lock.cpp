@@ -2,7 +2,7 @@
 //
 // Each At mirrors these lines of the header:
 //   fast        lock(): the compare-and-swap 0 -> self
-//   spin        lock_contended(): the same within the spinning loop
+//   spin        the same between the pauses and yields of lock_in_runs(), and in lock_contended()'s spinning loop
 //   load        `seen = word_.load()` at the head of the waiting loop
 //   claim       `seen == 0`: the compare-and-swap 0 -> self | kWaiters
 //   judge       `!people.is_alive(seen & kOwnerMask)`, when a check is due

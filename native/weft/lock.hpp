@@ -57,15 +57,15 @@ public:
         Owner dead;  // whose lock was taken over, or has been marked just now, or 0
     };
 
-    // The core's own use: inherited from the dead, and told. With the deadline in the past: spins shortly,
-    // then `busy`. sync: acquire pairs with unlock's release: the section sees all that the sections before
-    // it wrote.
+    // The core's own use: inherited from the dead, and told. With the deadline in the past: tries for a
+    // microsecond or two, then `busy`. sync: acquire pairs with unlock's release: the section sees all that the
+    // sections before it wrote.
     Result lock(const Participants& people, int64_t deadline_ns) noexcept {
         if (try_lock(people.self())) {
             WEFT_FAULT(lock_taken);
             return {Status::ok, 0};
         }
-        return lock_contended<LockTerms{}>(people, deadline_ns, kSpins, [](Owner) {});
+        return lock_in_runs(people, deadline_ns);
     }
 
     // One compare-and-swap: only a lock that is free, and not marked.
@@ -188,7 +188,28 @@ private:
     // Beside the owner. Waiters: somebody may be asleep. Marked: an owner died, and who has the lock now, if
     // anybody, repairs. Bell: somebody waits in an event loop.
     static constexpr uint32_t kWaiters = 1u << 31, kMarked = 1u << 30, kBell = 1u << 29;
-    static constexpr int kSpins = 200;
+    // Pauses before each look of lock_in_runs, and what follows before it sleeps.
+    static constexpr int kPauses[] = {32, 64};
+    static constexpr int kYields = 4;
+
+    // Few looks, far apart: a word that is looked at all the time is slow to change for its owner, and two that
+    // take turns at every section are slower than two that take runs of them. Where more run than there are
+    // cores the owner may wait for one, and others have work that does not need this lock: they are let on
+    // before this one sleeps, which the owner would have to pay for by waking it.
+    [[gnu::noinline]] Result lock_in_runs(const Participants& people, int64_t deadline_ns) noexcept {
+        const Owner self = people.self();
+        auto is_taken = [&] { return word_.load(std::memory_order_relaxed) != 0 || !try_lock(self); };
+        for (int pauses : kPauses) {
+            for (int i = 0; i < pauses; ++i) relax_cpu();
+            if (!is_taken()) return {Status::ok, 0};
+        }
+        if (os::now_ns() >= deadline_ns) return {Status::busy, 0};
+        for (int i = 0; i < kYields; ++i) {
+            os::yield_core();
+            if (!is_taken()) return {Status::ok, 0};
+        }
+        return lock_contended<LockTerms{}>(people, deadline_ns, 0, [](Owner) {});
+    }
 
     bool wake(uint32_t seen, int count) noexcept {
         if (seen & kWaiters) os::futex_wake(word_, count);
