@@ -38,7 +38,7 @@ struct Place : Member {
 
     Status take(uint64_t units, uint32_t& unit, Run run = Run::loaned) {
         Failure why;
-        return pool.take(people, units, run, Unit::kNoTicket, in_ms(10'000), [](uint32_t, uint64_t) { return false; },
+        return pool.take(people, units, run, Unit::kNoTicket, 0, in_ms(10'000), [](uint32_t, uint64_t) { return false; },
                          unit, why);
     }
     uint64_t reserved() { return state().reserved.load(); }
@@ -113,7 +113,7 @@ static void check_chain(Place& place, const Holdings& reference) {
     CHECK(found == reference.held());
     // A hint or the rover may be stale, but never out of bounds.
     CHECK(place.state().rover < place.reserved() || place.reserved() == 0);
-    for (auto& hint : place.state().hints) CHECK(hint <= place.reserved());
+    for (auto& hint : place.state().hints) CHECK(hint <= place.reserved());  // nothing was given back as read
 }
 
 TEST(units_for_bytes) {
@@ -157,6 +157,32 @@ TEST(memory_is_reserved_as_it_is_needed_up_to_the_capacity) {
     uint64_t owned = 0;
     for (auto [at, word] : place.runs()) owned += is_owned(word) ? Unit::units(word) : 0;
     CHECK(owned == 1000);
+}
+
+TEST(fresh_memory_is_taken_before_what_has_just_been_read) {
+    Place place;
+    place.create(1000);
+    Failure why;
+    auto never = [](uint32_t, uint64_t) { return false; };
+    auto take = [&](uint64_t fresh) {
+        uint32_t unit = Pool::kNowhere;
+        CHECK(place.pool.take(place.people, 16, Run::loaned, Unit::kNoTicket, fresh, in_ms(1000), never, unit, why) ==
+              Status::ok);
+        return unit;
+    };
+    for (uint32_t i = 0; i < 4; ++i) {
+        const uint32_t unit = take(64);
+        CHECK(unit == 16 * i);
+        place.pool.give(unit, true);
+    }
+    CHECK(place.reserved() == 64);
+    const uint32_t seen = take(64);
+    CHECK(seen < 64 && place.reserved() == 64);
+    // What nobody is known to have read is taken first.
+    place.pool.give(seen);
+    CHECK(take(128) == seen && place.reserved() == 64);
+    // More than the capacity is not asked for, and what is there serves.
+    CHECK(take(2000) < 64 && place.reserved() == 64);
 }
 
 TEST(free_pages_before_the_capacity_count_with_those_after_them) {
@@ -225,7 +251,7 @@ TEST(a_spent_ring_extent_is_free_for_all) {
         CHECK(Unit::run(word) == Run::ring);
         return unit == second;
     };
-    CHECK(place.pool.take(place.people, 3, Run::loaned, 5, in_ms(1000), is_spent, block, why) == Status::ok);
+    CHECK(place.pool.take(place.people, 3, Run::loaned, 5, 0, in_ms(1000), is_spent, block, why) == Status::ok);
     CHECK(block == second && place.pool.entry(block).ticket == 5);
     CHECK(Unit::run(place.runs()[first]) == Run::ring);
 }

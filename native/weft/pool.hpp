@@ -47,7 +47,7 @@ struct PoolState {
     RobustLock lock;
     std::atomic<uint32_t> rover;             // where the last search ended; under the lock
     std::atomic<uint64_t> reserved;          // units with memory behind them; under the lock, grows only
-    std::atomic<uint32_t> hints[12];         // 1 + unit given back last, by size; anybody, checked when used
+    std::atomic<uint32_t> hints[12];         // 1 + unit given back last (or kRead), by size; anybody, checked when used
 };
 static_assert(sizeof(PoolState) == 64);
 
@@ -91,28 +91,29 @@ public:
     }
 
     // Finds and takes a run of `count` units for `owner`. is_spent(unit, word) says of a ring extent
-    // whether nobody needs it any more. Status: ok, full (capacity is used up now), no_space, or the
-    // lock's.
+    // whether nobody needs it any more. While fewer units than `fresh` are reserved it rather reserves more than
+    // use what has just been read. Status: ok, full (capacity is used up now), no_space, or the lock's.
     template <class IsSpent>
-    Status take(const Participants& people, uint64_t count, Run run, uint64_t ticket, int64_t deadline_ns,
-                IsSpent is_spent, uint32_t& unit, Failure& why) noexcept {
+    Status take(const Participants& people, uint64_t count, Run run, uint64_t ticket, uint64_t fresh,
+                int64_t deadline_ns, IsSpent is_spent, uint32_t& unit, Failure& why) noexcept {
         if (count > capacity_) return Status::full;
         auto [status, dead] = state_->lock.lock(people, deadline_ns);
         if (status != Status::ok) return status;
         if (dead) scrub();
-        status = take_locked(people.self(), count, run, ticket, is_spent, unit, why);
+        status = take_locked(people.self(), count, run, ticket, fresh, is_spent, unit, why);
         state_->lock.unlock();
         return status;
     }
 
-    // Gives a run back; only its owner may, and only once.
-    void give(uint32_t unit) noexcept {
+    // Gives a run back; only its owner may, and only once. `read`: all of it has been read just now, so that
+    // this core has it, and whoever writes to it had better take another.
+    void give(uint32_t unit, bool read = false) noexcept {
         Unit& place = table_[unit];
         uint64_t units = Unit::units(place.word.load(std::memory_order_relaxed));
         place.ticket.store(Unit::kNoTicket, std::memory_order_relaxed);
         // sync: release pairs with the acquire in take_locked: the next owner's writes come after our reads.
         place.word.store(Unit::make(Run::free, 0, units), std::memory_order_release);
-        state_->hints[hint_of(units)].store(unit + 1, std::memory_order_relaxed);
+        state_->hints[hint_of(units)].store(read ? kRead : unit + 1, std::memory_order_relaxed);
     }
 
     // Calls visit(unit, word) for each run; false if the chain of runs is broken.
@@ -140,6 +141,7 @@ public:
 
 private:
     static constexpr uint64_t kGrowUnits = 16;
+    static constexpr uint32_t kRead = ~uint32_t(0);  // a hint: what was given back last has just been read
 
     static uint32_t hint_of(uint64_t units) noexcept {
         uint32_t log = 63 - uint32_t(__builtin_clzll(units | 1));
@@ -147,11 +149,11 @@ private:
     }
 
     template <class IsSpent>
-    Status take_locked(Owner owner, uint64_t count, Run run, uint64_t ticket, IsSpent& is_spent,
+    Status take_locked(Owner owner, uint64_t count, Run run, uint64_t ticket, uint64_t fresh, IsSpent& is_spent,
                        uint32_t& unit, Failure& why) noexcept {
         uint64_t end = state_->reserved.load(std::memory_order_relaxed);
         if (end > capacity_ || (end && !is_backed(0, end))) return Status::corrupted;
-        // What was given back last is in the cache still.
+        // What was given back last is likely to be in the cache of whoever wrote it still.
         uint32_t hint = state_->hints[hint_of(count)].exchange(0, std::memory_order_relaxed);
         if (hint && hint <= end) {
             uint64_t word = table_[hint - 1].word.load(std::memory_order_acquire);
@@ -160,6 +162,13 @@ private:
                 unit = occupy(hint - 1, units, count, run, owner, ticket);
                 return Status::ok;
             }
+        }
+        const bool read = hint == kRead || run == Run::ring;
+        if (read && end < fresh && fresh <= capacity_ && grow(count, end, why) == Status::ok) {
+            const uint64_t before = end;
+            end = state_->reserved.load(std::memory_order_relaxed);
+            const Status status = search(before, end, owner, count, run, ticket, is_spent, unit);
+            if (status != Status::empty) return status;
         }
         uint32_t start = state_->rover.load(std::memory_order_relaxed);
         Status status = search(start < end ? start : 0, end, owner, count, run, ticket, is_spent, unit);

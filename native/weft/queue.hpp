@@ -69,7 +69,8 @@ public:
                      Failure& why) noexcept;
     // A block to write a message into: committed by `put`, or given back by `give_block`.
     Status take_block(uint64_t bytes, uint32_t& unit, int64_t patience_ns, Failure& why) noexcept;
-    void give_block(uint32_t unit) noexcept;
+    // `read`: see Pool::give.
+    void give_block(uint32_t unit, bool read = false) noexcept;
     // Makes room by throwing away the oldest message; `empty` if there is none.
     Status drop_oldest(int64_t patience_ns) noexcept;
     void count_dropped_newest() noexcept { state_->dropped_newest.fetch_add(1, std::memory_order_relaxed); }
@@ -141,6 +142,7 @@ private:
                    Failure& why) noexcept;
     Status check_room(const Cursor& cursor) noexcept;
     Status write_record(const Outgoing& message, Cursor& cursor, Failure& why) noexcept;
+    uint64_t fresh_units(int64_t now_ns) noexcept;
     Status next_extent(Cursor& cursor, Failure& why) noexcept;
     void commit(const Cursor& cursor) noexcept;
     void notify_items(int count) noexcept { notify(state_->items, count); }
@@ -166,6 +168,7 @@ private:
     bool gone(Owner owner, bool own) noexcept;
     static constexpr uint64_t kStream = 4;  // messages since the queue was empty last that make a stream
     static constexpr int kLookAway = 200;
+    static constexpr int64_t kStreamNs = 2'000'000;  // memory taken twice within this time is a stream's
     Status sleep(Event& event, uint32_t announced, std::atomic<uint32_t>& sleepers, int64_t deadline_ns,
                  Waiting mode) noexcept;
 
@@ -175,6 +178,7 @@ private:
     uint64_t units_at_ = 0;
     Patience patience_;
     std::atomic<uint64_t> glanced_{0};       // head when this handle last found the queue empty
+    std::atomic<int64_t> taken_ns_{0};       // when this handle last took memory for messages
     std::atomic<uint32_t> known_leases_{0};  // entries of the lease table seen to be backed
     std::atomic<bool> has_inherited_{false}; // its slot was a dead participant's, whose belongings lie about still
 };

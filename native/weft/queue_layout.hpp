@@ -113,12 +113,13 @@ struct Lease {
 static_assert(sizeof(Lease) == 32);
 inline constexpr uint32_t kMaxLeases = 65536;
 
-// Each group of fields has a cache line of its own, so that the two ends of the queue do not meet.
+// Each group of fields has a pair of cache lines of its own, so that the two ends of the queue do not meet:
+// processors fetch a line's neighbour along with it.
 struct QueueState {
     PoolState pool;
 
     // Under the producers' lock.
-    alignas(64) RobustLock producers;
+    alignas(128) RobustLock producers;
     uint32_t extent;        // first unit of the extent that tail points into; follows tail
     uint64_t sent;          // messages ever put; follows tail's count
     uint64_t seen_head;     // head as last read by a producer
@@ -126,15 +127,15 @@ struct QueueState {
 
     // Stored by the holder of the producers' lock, read by all. sync: release pairs with the consumers'
     // acquire: who sees the count sees the records below it.
-    alignas(64) std::atomic<uint64_t> tail;
+    alignas(128) std::atomic<uint64_t> tail;
 
     // Read at each put and get, written seldom.
-    alignas(64) Event items;
+    alignas(128) Event items;
     std::atomic<uint32_t> shut;       // 0 open, 1 shut down, 2 at once; only ever raised
     std::atomic<uint32_t> returned;   // at least the number of returned leases; recounted by recovery
 
     // Under the consumers' lock.
-    alignas(64) RobustLock consumers;
+    alignas(128) RobustLock consumers;
     std::atomic<uint32_t> lease_end;  // leases from here on have never been used; producers read it too
     uint64_t received;      // messages ever taken from the ring; follows head's count
     uint64_t received_bytes;
@@ -143,12 +144,12 @@ struct QueueState {
 
     // Stored by the holder of the consumers' lock, read by all. sync: release pairs with the producers'
     // acquire: who sees the count may reuse what lies before it.
-    alignas(64) std::atomic<uint64_t> head;
+    alignas(128) std::atomic<uint64_t> head;
 
-    alignas(64) Event room;
+    alignas(128) Event room;
 
     // Counters for those who look; any participant adds.
-    alignas(64) std::atomic<uint64_t> dropped_oldest;
+    alignas(128) std::atomic<uint64_t> dropped_oldest;
     std::atomic<uint64_t> dropped_newest;
     std::atomic<uint64_t> redelivered;
     std::atomic<uint64_t> dead_lettered;
@@ -172,6 +173,10 @@ struct QueueGeometry {
         return (kTableAt + units * sizeof(Unit) + os::kPage - 1) / os::kPage * os::kPage;
     }
     uint64_t file_bytes() const noexcept { return units_at() + units * Pool::kUnitBytes; }
+
+    // How many pages a fast stream goes through before it comes back to the first: well beyond a core's own
+    // cache (1 MiB or 2 as a rule) on both sides, and little of what the cores share.
+    uint64_t fresh_units() const noexcept { return units / 8 < 1024 ? units / 8 : 1024; }
 
     static constexpr uint64_t kMinUnits = 8;
     static constexpr uint64_t kMaxUnits = uint64_t(1) << 26;  // 256 GiB, what a Mark can address

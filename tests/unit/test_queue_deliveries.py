@@ -196,7 +196,7 @@ def test_dead_letter_queue_that_is_damaged_does_not_end_the_stream(open_queue):
     queue = open_queue("q", max_deliveries=1, dead_letter="dead")
     queue.put_many(["bad", "good"])
     queue.lease().release()
-    overwrite(dead.path, 0x80, 1 << 33, 8)  # tail, now far beyond its extent
+    overwrite(dead.path, 0x100, 1 << 33, 8)  # tail, now far beyond its extent
     with pytest.warns(RuntimeWarning, match=re.escape(str(dead.path))):
         assert queue.get() == "good"
 
@@ -221,10 +221,10 @@ def test_interrupt_on_the_way_to_the_dead_letter_queue_gives_the_message_back(op
     queue = open_queue("q", max_deliveries=1, dead_letter="dead")
     queue.put("bad")
     queue.lease().release()
-    overwrite(dead.path, 0x40, 1 | 1 << 12)  # the producers' lock, as if `dead` were in the middle of a put
+    overwrite(dead.path, 0x80, 1 | 1 << 12)  # the producers' lock, as if `dead` were in the middle of a put
     with interrupted_soon():
         queue.get()
-    overwrite(dead.path, 0x40, 0)
+    overwrite(dead.path, 0x80, 0)
     seen = queue.statistics()
     assert (seen.depth, seen.leased, seen.dropped, seen.dead_lettered) == (1, 0, 0, 0)
     with pytest.raises(weft.Empty):

@@ -14,7 +14,7 @@ from ..segments import LEASES_AT, OBJECT_AT, PARTICIPANTS_AT, TABLE_AT
 CAPACITY = 1 << 20
 UNITS = CAPACITY // 4096
 UNITS_AT = (TABLE_AT + UNITS * 16 + 4095) // 4096 * 4096
-STATE_BYTES = 640
+STATE_BYTES = 1024
 
 # What a user does, over and over, with waits short enough to get through all of it whatever happens.
 USE = f"""

@@ -82,6 +82,7 @@ cdef extern from "weft/queue.hpp" namespace "weft" nogil:
         Status put_batch(const Outgoing *, uint32_t, uint32_t &, int64_t, Failure &)
         Status take_block(uint64_t, uint32_t &, int64_t, Failure &)
         void give_block(uint32_t)
+        void give_block(uint32_t, bool)
         Status drop_oldest(int64_t)
         void count_dropped_newest()
         Status take(Incoming &, char *, int64_t)

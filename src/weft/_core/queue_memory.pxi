@@ -34,6 +34,7 @@ cdef class Block:
     cdef Owner owner              # as whom this process holds it: a forked child holds nothing
     cdef uint64_t size
     cdef bint owned               # False while a lease still owns the memory
+    cdef bint read                # all of it, by this core: see Pool::give
     cdef Incoming message         # what is to be given back to the queue with the last view
     cdef bint to_give_back
 
@@ -49,7 +50,7 @@ cdef class Block:
         if self.attachment is None or not is_own(self.attachment, self.owner):
             return
         if self.owned:
-            self.attachment.q.give_block(self.unit)
+            self.attachment.q.give_block(self.unit, self.read)
         elif self.to_give_back:
             self.attachment.q.give_back(self.message, kNowhere, now_ns() + STUCK)
 

@@ -23,6 +23,7 @@ cdef object decode_block(Queue self, Incoming *message, Block block):
                 memcpy(target, data, message.total)
         else:
             memcpy(target, data, message.total)
+        block.read = True
         return copy
     return self.codec.decode(data, message.body_size, message.total, block, self.views)
 
@@ -82,7 +83,7 @@ cdef int decode_run(Queue self, const char **at, uint32_t *count, list result) e
         at[0] = message.next()
         count[0] -= 1
         if plain and message.kind == RecordKind.raw:
-            append_to(result, self.shelf.make_borrowed(message.data, message.size))
+            append_to(result, self.shelf.make_new(message.data, message.size))
         else:
             result.append(self.codec.decode(message.data, message.size, message.size, None, self.views))
     return 0

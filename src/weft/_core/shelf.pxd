@@ -7,7 +7,7 @@ from cpython.ref cimport PyObject
 cdef extern from "shelf.hpp" namespace "weft":
     cdef cppclass Shelf:
         object make(const char *data, Py_ssize_t size)
-        PyObject *make_borrowed "make"(const char *data, Py_ssize_t size)  # a new reference, for append_to
+        PyObject *make_new "make"(const char *data, Py_ssize_t size)  # for append_to
         void clear()
 
     object list_for(Py_ssize_t count)
