@@ -15,7 +15,7 @@ from . import machine
 from .peers import PEERS
 from .report import number, render
 from .runner import Plan, Result, run
-from .workloads import WORKLOADS, Row, Workload, workload
+from .workloads import LIMIT, WORKLOADS, Row, Workload, workload
 
 _RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -106,7 +106,7 @@ def _list(chosen: Choice) -> None:
     for each, rows in chosen:
         print(f"{each.id}: {each.title}, {each.unit}")
         for row in rows:
-            missing = "" if PEERS[row.peer].installed else " (not installed)"
+            missing = "" if row.peer == LIMIT or PEERS[row.peer].installed else " (not installed)"
             print(f"    {row.peer}: {row.label}{missing}")
 
 

@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 from tempfile import gettempdir
 
-from . import flow, latest, many, roundtrip
+from . import flow, latest, limits, many, roundtrip
 from .peers import PEERS
 from .peers.base import Channel, Setup
 from .processes import guarded, lead_group, prefer, report
-from .workloads import Row, Workload, workload
+from .workloads import LIMIT, Row, Workload, workload
 
 
 def main() -> None:
@@ -30,6 +30,8 @@ def main() -> None:
 
 def _run(chosen: Workload, row: Row, seconds: float, scratch: Path) -> dict[str, float]:
     load = chosen.load()
+    if row.peer == LIMIT:
+        return limits.run(load, seconds, **row.options)
     setup = Setup(load, chosen.slots, chosen.producers, scratch)
 
     def channel() -> Channel:

@@ -71,7 +71,7 @@ def _produce(channel: Channel, load: Load, seconds: float, there: Connection) ->
 
 
 def _consume(get: Get, batch: int, load: Load) -> tuple[int, float]:
-    take = _taker(get, batch, load)
+    take = taker(get, batch, load)
     laps, ended = 0, False
     start = perf_counter()
     while not ended:
@@ -80,7 +80,7 @@ def _consume(get: Get, batch: int, load: Load) -> tuple[int, float]:
     return laps, perf_counter() - start
 
 
-def _taker(get: Get, batch: int, load: Load) -> Callable[[], bool]:
+def taker(get: Get, batch: int, load: Load) -> Callable[[], bool]:
     """Makes what takes a lap, checks it, and tells whether it was the last."""
     if batch:
         return partial(_take_batches, get, batch, load)

@@ -17,7 +17,7 @@ from time import monotonic
 from typing import Any
 
 from .peers import PEERS
-from .workloads import Row, Workload
+from .workloads import LIMIT, Row, Workload
 
 _ROOT = Path(__file__).resolve().parent.parent
 NOT_INSTALLED = "not installed"
@@ -93,7 +93,7 @@ def run(plan: Plan, progress: Callable[[Result], None]) -> list[Result]:
     results = []
     for number, workload, row in plan.cases():
         result = Result(workload.id, row.label, number)
-        if PEERS[row.peer].installed:
+        if row.peer == LIMIT or PEERS[row.peer].installed:
             start = monotonic()
             # Removed here, since a case that is killed can't.
             with TemporaryDirectory(prefix="benchmark-") as scratch:

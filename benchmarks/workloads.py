@@ -16,6 +16,9 @@ _FRAME_SLOTS = 8
 _LARGE_SLOTS = 64
 _BATCH = 256
 
+# The peer of a row that `limits` measures: no channel, but what the check allows.
+LIMIT = "limit"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -105,6 +108,11 @@ _FIFO_MANY = Row("faster-fifo put_many/get_many", "faster-fifo", {"batch": _BATC
 _MP_QUEUE = Row("mp.Queue", "mp.Queue")
 _MP_PIPE = Row("mp.Pipe", "mp.Pipe")
 _OS_PIPE = Row("os.pipe", "os.pipe")
+_MADE = Row("limit: made in one process", LIMIT)
+_MET = Row("limit: checked only", LIMIT, {"made": False})
+_MADE_MANY = Row("limit: made in one process, by 256", LIMIT, {"batch": _BATCH})
+_MET_MANY = Row("limit: checked only, by 256", LIMIT, {"made": False, "batch": _BATCH})
+_BY_HAND = "limit: by hand, spinning"
 _WEFT_MANY = _weft("weft put_many/get_many", batch=_BATCH)
 _SMALL = partial(byte_strings, 64, lap=1024)
 _LARGE = partial(byte_strings, 65_536, lap=64)
@@ -141,6 +149,8 @@ WORKLOADS = (
             Row("posix_ipc.MessageQueue", "posix_ipc"),
             _POLL,
             _EVENT,
+            _MADE,
+            _MET,
         ),
     ),
     Workload(
@@ -150,7 +160,7 @@ WORKLOADS = (
         "messages/s",
         _SMALL,
         "weft",
-        (_weft(), _WEFT_MANY, _FIFO_MANY),
+        (_weft(), _WEFT_MANY, _FIFO_MANY, _MADE_MANY, _MET_MANY),
     ),
     Workload(
         "object",
@@ -179,7 +189,7 @@ WORKLOADS = (
         "messages/s",
         _LARGE,
         "iceoryx2 busy-poll",
-        (_weft(), _POLL, _POLL_VIEW, _zmq("PAIR"), _MP_PIPE),
+        (_weft(), _POLL, _POLL_VIEW, _zmq("PAIR"), _MP_PIPE, Row(_BY_HAND, "spin-ring", {"slots": 32})),
         slots=_LARGE_SLOTS,
     ),
     Workload(
@@ -189,7 +199,7 @@ WORKLOADS = (
         "messages/s",
         _LARGE,
         "iceoryx2 busy-poll, views",
-        (_weft("weft, views", views=True), _POLL_VIEW),
+        (_weft("weft, views", views=True), _POLL_VIEW, Row(_BY_HAND, "spin-ring", {"views": True})),
         slots=_LARGE_SLOTS,
     ),
     Workload(
@@ -249,7 +259,14 @@ WORKLOADS = (
         "frames/s",
         frames,
         "iceoryx2 busy-poll",
-        (_weft(), _POLL, _EVENT, _MP_PIPE, Row("shm + mp.Semaphore ring", "shm-ring")),
+        (
+            _weft(),
+            _POLL,
+            _EVENT,
+            _MP_PIPE,
+            Row("shm + mp.Semaphore ring", "shm-ring"),
+            Row(_BY_HAND, "spin-ring"),
+        ),
         slots=_FRAME_SLOTS,
     ),
     Workload(
@@ -264,6 +281,7 @@ WORKLOADS = (
             Row("shm + mp.Semaphore ring", "shm-ring", {"in_place": True}),
             Row("iceoryx2 busy-poll", "iceoryx2", {"in_place": True}),
             Row("iceoryx2 + event", "iceoryx2", {"in_place": True, "event": True}),
+            Row(_BY_HAND, "spin-ring", {"in_place": True}),
         ),
         slots=_FRAME_SLOTS,
     ),

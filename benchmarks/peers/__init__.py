@@ -47,6 +47,7 @@ PEERS = {
     "mp.Array": Peer("values:MpArray"),
     "shm-seqlock": Peer("values:ShmSeqlock"),
     "shm-ring": Peer("shm_ring:ShmRing"),
+    "spin-ring": Peer("spin_ring:SpinRing"),
     "pyzmq": Peer("pyzmq_socket:ZmqSocket", "zmq", "pyzmq"),
     "faster-fifo": Peer("fifo:FasterFifo", "faster_fifo", "faster-fifo"),
     "posix_ipc": Peer("posix_mq:PosixQueue", "posix_ipc", "posix_ipc"),
