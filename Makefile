@@ -45,7 +45,7 @@ test: $(BUILD)/installed $(BUILD)/faults/installed  ## The whole default test su
 
 crash: $(BUILD)/faults/installed  ## The long form of the tests that kill processes, cancel tasks and overwrite memory
 	PYTHONPATH=$(abspath $(BUILD)/faults/site) WEFT_TEST_BUILD=1 $(BIN)/python -m pytest -m "slow or not slow" \
-		tests/crash tests/async_ tests/unit/test_queue_hostile.py $(ARGS)
+		tests/crash tests/async_ tests/unit/test_queue_hostile.py tests/unit/test_signals_storms.py $(ARGS)
 
 bench: $(BUILD)/installed  ## Measure weft and its peers in one run (ARGS="--quick", ARGS="--only single-64")
 	$(PIP) install -r benchmarks/requirements.txt

@@ -15,6 +15,7 @@ MODULES = [
     "weft._core.look",
     "weft._core.memory",
     "weft._core.queue",
+    "weft._core.signals",
     "weft._core.sync",
 ]
 

@@ -2,7 +2,7 @@
 
 Layers, from the top; each uses only what stands below it:
 
-    cell  queue                            primitives: one module, one concept
+    cell  queue  signals                   primitives: one module, one concept
     namespace  codecs  errors  statistics  shared ground
     _core                                  hot calls (Cython)
     native/                                segment, ring, pool, locks, waiting (C++)
@@ -15,7 +15,7 @@ import sys as _sys
 if not _sys.platform.startswith("linux"):
     raise ImportError(f"weft runs on Linux only so far, not on {_sys.platform}: see 'Where it runs' in its README")
 
-from weft import memory
+from weft import memory, signals
 from weft._handle import open_token as open
 from weft.cell import Cell
 from weft.errors import (
@@ -100,4 +100,5 @@ __all__ = [
     "memory",
     "mmap",
     "open",
+    "signals",
 ]
