@@ -1,0 +1,106 @@
+"""Every blocking call of every object, for tests that interrupt them: a new kind of object adds its own here.
+
+A ``Call`` makes the object so that the call has to wait, makes the call, and ends the wait from another process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import weft
+
+
+@dataclass(frozen=True)
+class Call:
+    """One blocking call.
+
+    Attributes:
+        id: Its name in the tests' output.
+        open: Makes or opens the object by name, the same in all processes.
+        fill: Brings it into the state in which the call waits; done once.
+        call: Makes the call, with a timeout in seconds or None.
+        release: Ends the wait, from elsewhere.
+        waits: Whether somebody waits, as the object sees it.
+        timed_out: What the call raises, or returns, when the time is up.
+        result: What it returns in the end.
+        from_handler: What a handler may do to the object while the call waits, to end the wait.
+    """
+
+    id: str
+    open: Callable[[], Any]
+    fill: Callable[[Any], Any]
+    call: Callable[[Any, float | None], Any]
+    release: Callable[[Any], Any]
+    waits: Callable[[Any], bool]
+    timed_out: Any
+    result: Any
+    from_handler: Callable[[Any], Any]
+
+
+def _lease(queue: weft.Queue, timeout: float | None) -> Any:
+    with queue.lease(timeout=timeout) as item:
+        return item
+
+
+def _lease_many(queue: weft.Queue, timeout: float | None) -> Any:
+    with queue.lease_many(4, timeout=timeout) as items:
+        return items
+
+
+def _loan(queue: weft.Queue, timeout: float | None) -> Any:
+    with queue.loan(10, timeout=timeout) as view:
+        view[:] = b"0123456789"
+
+
+def _take(name: str, call: Callable[[weft.Queue, float | None], Any], result: Any = "message") -> Call:
+    return Call(
+        f"Queue.{name}",
+        lambda: weft.Queue("calls", 1),
+        lambda queue: None,
+        call,
+        lambda queue: queue.put("message"),
+        lambda queue: queue.statistics().waiting_consumers > 0,
+        weft.Empty,
+        result,
+        lambda queue: queue.put_nowait("message"),
+    )
+
+
+def _put(name: str, call: Callable[[weft.Queue, float | None], Any]) -> Call:
+    return Call(
+        f"Queue.{name}",
+        lambda: weft.Queue("calls", 1),
+        lambda queue: queue.put("full"),
+        call,
+        lambda queue: queue.get(),
+        lambda queue: queue.statistics().waiting_producers > 0,
+        weft.Full,
+        None,
+        lambda queue: queue.get_nowait(),
+    )
+
+
+CALLS = [
+    _take("get", lambda queue, timeout: queue.get(timeout=timeout)),
+    _take("get_many", lambda queue, timeout: queue.get_many(4, timeout=timeout), ["message"]),
+    _take("lease", _lease),
+    _take("lease_many", _lease_many, ["message"]),
+    _put("put", lambda queue, timeout: queue.put("more", timeout=timeout)),
+    _put("put_many", lambda queue, timeout: queue.put_many(["more"], timeout=timeout)),
+    _put("loan", _loan),
+]
+
+# The same for calls that are awaited: (id, open, fill, coroutine function, release, result).
+AWAITED = [
+    ("Queue.aget", lambda: weft.Queue("calls", 1), lambda q: None, lambda q: q.aget(), lambda q: q.put("x"), "x"),
+    (
+        "Queue.aput",
+        lambda: weft.Queue("calls", 1),
+        lambda q: q.put("f"),
+        lambda q: q.aput("x"),
+        lambda q: q.get(),
+        None,
+    ),
+]
