@@ -92,6 +92,31 @@ CALLS = [
     _put("loan", _loan),
 ]
 
+CALLS += [
+    Call(
+        "Cell.wait_newer",
+        lambda: weft.Cell("calls"),
+        lambda cell: cell.set("old"),
+        lambda cell, timeout: cell.wait_newer(1, timeout=timeout),
+        lambda cell: cell.set("message"),
+        lambda cell: cell.statistics().waiting > 0,
+        TimeoutError,
+        "message",
+        lambda cell: cell.set("message"),
+    ),
+    Call(
+        "Semaphore.acquire",
+        lambda: weft.Semaphore("calls", 1),
+        lambda semaphore: semaphore.acquire(),
+        lambda semaphore, timeout: semaphore.acquire(timeout=timeout),
+        lambda semaphore: semaphore.release(),
+        lambda semaphore: semaphore.statistics().waiters > 0,
+        False,
+        True,
+        lambda semaphore: semaphore.release(),
+    ),
+]
+
 # The same for calls that are awaited: (id, open, fill, coroutine function, release, result).
 AWAITED = [
     ("Queue.aget", lambda: weft.Queue("calls", 1), lambda q: None, lambda q: q.aget(), lambda q: q.put("x"), "x"),

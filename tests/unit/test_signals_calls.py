@@ -61,8 +61,11 @@ def test_what_is_left_of_the_timeout_is_waited(call, thing):
     ticks = []
     begin = time.monotonic()
     with signals.timer(0.004, ticks.append):
-        with pytest.raises(call.timed_out):
-            call.call(thing, 0.08)
+        if isinstance(call.timed_out, type):
+            with pytest.raises(call.timed_out):
+                call.call(thing, 0.08)
+        else:
+            assert call.call(thing, 0.08) is call.timed_out
         passed = time.monotonic() - begin
     assert passed >= 0.08
     assert len(ticks) > 1

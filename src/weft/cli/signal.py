@@ -18,13 +18,13 @@ from weft.cli._output import Output, Piece, note, printable, since_text
 
 EXAMPLES = """\
 examples:
-  weft signal worker-3 USR1              to the process that has registered this name
-  weft signal 4711 RTMIN+1 --value 42    queued, with an integer
-  weft signal worker-3 --tree            SIGTERM to it and all its descendants
-  weft signal --group 4711 HUP           to a process group
-  weft signal worker-3 --end 10          SIGTERM, and SIGKILL if that takes longer than 10 s
-  weft signal --list                     who has registered
-  weft signal --table                    which signals there are, and what they do
+  weft signal worker-3 USR1            to the process that has this name
+  weft signal 4711 RTMIN+1 --value 42  queued, with an integer
+  weft signal worker-3 --tree          SIGTERM to it and its descendants
+  weft signal --group 4711 HUP         to a process group
+  weft signal worker-3 --end 10        SIGTERM; SIGKILL if it takes longer
+  weft signal --list                   who has registered
+  weft signal --table                  which signals there are
 """
 
 
