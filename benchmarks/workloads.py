@@ -113,6 +113,11 @@ _MET = Row("limit: checked only", LIMIT, {"made": False})
 _MADE_MANY = Row("limit: made in one process, by 256", LIMIT, {"batch": _BATCH})
 _MET_MANY = Row("limit: checked only, by 256", LIMIT, {"made": False, "batch": _BATCH})
 _BY_HAND = "limit: by hand, spinning"
+_SOCKETS = tuple(
+    Row(f"{label}, {where}", "sockets", {"library": library, "family": family})
+    for where, family in (("Unix", "AF_UNIX"), ("TCP", "AF_INET"))
+    for label, library in (("weft", "weft"), ("mp.connection", "multiprocessing"))
+)
 _WEFT_MANY = _weft("weft put_many/get_many", batch=_BATCH)
 _SMALL = partial(byte_strings, 64, lap=1024)
 _LARGE = partial(byte_strings, 65_536, lap=64)
@@ -312,6 +317,51 @@ WORKLOADS = (
         "mp.Array with its lock",
         (_CELL, _MP_ARRAY, _SEQLOCK),
     ),
+    Workload(
+        "socket-64",
+        "Messages of 64 B over a socket, 1 to 1",
+        "flow",
+        "messages/s",
+        _SMALL,
+        "mp.connection, Unix",
+        _SOCKETS,
+    ),
+    Workload(
+        "socket-object",
+        "Small dicts over a socket, 1 to 1",
+        "flow",
+        "messages/s",
+        partial(objects, lap=1024),
+        "mp.connection, Unix",
+        _SOCKETS,
+    ),
+    Workload(
+        "socket-64k",
+        "Messages of 64 KiB over a socket, 1 to 1",
+        "flow",
+        "messages/s",
+        _LARGE,
+        "mp.connection, Unix",
+        _SOCKETS,
+    ),
+    Workload(
+        "socket-roundtrip",
+        "64 B there and back over sockets",
+        "roundtrip",
+        "us",
+        _SINGLE_TRIPS,
+        "mp.connection, Unix",
+        _SOCKETS,
+    ),
+    Workload(
+        "socket-frames",
+        "Frames of 6.2 MB over a socket",
+        "flow",
+        "frames/s",
+        frames,
+        "mp.connection, Unix",
+        _SOCKETS,
+    ),
 )
 
 TARGETS = (
@@ -331,6 +381,16 @@ TARGETS = (
     Target("cell-writes", "weft.Cell", ("mp.Array with its lock", "seqlock by hand on shared_memory"), 3),
     Target("frames-copied", "weft", ("iceoryx2 busy-poll", "iceoryx2 + event"), 1),
     Target("frames-in-place", "weft", ("shm + mp.Semaphore ring",), 1.2),
+    Target("socket-64", "weft, Unix", ("mp.connection, Unix",), 1),
+    Target("socket-64", "weft, TCP", ("mp.connection, TCP",), 1),
+    Target("socket-object", "weft, Unix", ("mp.connection, Unix",), 1),
+    Target("socket-object", "weft, TCP", ("mp.connection, TCP",), 1),
+    Target("socket-64k", "weft, Unix", ("mp.connection, Unix",), 1),
+    Target("socket-64k", "weft, TCP", ("mp.connection, TCP",), 1),
+    Target("socket-roundtrip", "weft, Unix", ("mp.connection, Unix",), 1),
+    Target("socket-roundtrip", "weft, TCP", ("mp.connection, TCP",), 1),
+    Target("socket-frames", "weft, Unix", ("mp.connection, Unix",), 1),
+    Target("socket-frames", "weft, TCP", ("mp.connection, TCP",), 1),
 )
 
 

@@ -13,6 +13,7 @@ MODULES = [
     "weft._core.codec",
     "weft._core.handle",
     "weft._core.look",
+    "weft._core.mapping",
     "weft._core.memory",
     "weft._core.queue",
     "weft._core.signals",

@@ -46,6 +46,7 @@ PEERS = {
     "mp.Queue": Peer("mp_queue:MpQueue"),
     "mp.Array": Peer("values:MpArray"),
     "shm-seqlock": Peer("values:ShmSeqlock"),
+    "sockets": Peer("sockets:SocketConnection", "weft", "weft"),
     "shm-ring": Peer("shm_ring:ShmRing"),
     "spin-ring": Peer("spin_ring:SpinRing"),
     "pyzmq": Peer("pyzmq_socket:ZmqSocket", "zmq", "pyzmq"),

@@ -2,7 +2,7 @@
 
 Layers, from the top; each uses only what stands below it:
 
-    cell  queue  signals                   primitives: one module, one concept
+    cell  queue  signals  sockets          primitives: one module, one concept
     namespace  codecs  errors  statistics  shared ground
     _core                                  hot calls (Cython)
     native/                                segment, ring, pool, locks, waiting (C++)
@@ -20,7 +20,10 @@ from weft._handle import open_token as open
 from weft.cell import Cell
 from weft.errors import (
     AccessError,
+    AuthenticationError,
     ClosedError,
+    ConnectionClosedError,
+    ConnectionLostError,
     CorruptedError,
     DeadlockError,
     Empty,
@@ -44,6 +47,7 @@ from weft.errors import (
 from weft.memory import SharedArray, SharedMemory, mmap
 from weft.namespace import Namespace
 from weft.queue import Lease, Queue
+from weft.sockets import Client, Listener
 from weft.statistics import (
     AttachedProcess,
     CellStatistics,
@@ -60,16 +64,21 @@ __version__ = "0.1.0"
 __all__ = [
     "AccessError",
     "AttachedProcess",
+    "AuthenticationError",
     "BoundedSemaphore",
     "Cell",
     "CellStatistics",
+    "Client",
     "ClosedError",
+    "ConnectionClosedError",
+    "ConnectionLostError",
     "CorruptedError",
     "DeadlockError",
     "Empty",
     "Full",
     "InUseError",
     "Lease",
+    "Listener",
     "Lock",
     "LockStatistics",
     "MemoryStatistics",

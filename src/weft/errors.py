@@ -4,6 +4,7 @@ Each is also the builtin that a user would catch, and carries its data as attrib
 
     WeftError
     ├── ClosedError(ValueError)            this handle has been closed
+    │   └── ConnectionClosedError(OSError)  … and it is one end of a connection, or a listener
     ├── NoSpaceError(MemoryError, OSError) memory could not be reserved: wanted, free, place
     ├── CorruptedError(ValueError)         a segment or message holds what no honest program writes
     ├── MismatchError(ValueError)          the object exists, but is another: expected, found
@@ -16,7 +17,9 @@ Each is also the builtin that a user would catch, and carries its data as attrib
     ├── OwnerDied(RuntimeError)            the owner of a lock died: owner
     ├── NotHeldError(RuntimeError, ValueError) released, but not held
     ├── DeadlockError(RuntimeError)        to wait would be for ever
+    ├── AuthenticationError(multiprocessing.AuthenticationError)  the other side could not prove itself
     ├── PeerDied(ConnectionError)          the other side died: peer
+    │   └── ConnectionLostError(ConnectionResetError)  … or a connection ended without a goodbye
     ├── WorkerDied(RuntimeError)           a worker died with a task
     ├── RemoteError(RuntimeError)          a remote call failed
     ├── ShutDown(queue.ShutDown, EOFError) the end of the stream
@@ -29,13 +32,17 @@ A wait that ends raises ``Full`` or ``Empty`` where the standard library does, a
 
 from __future__ import annotations
 
+import multiprocessing
 import queue
 import sys
 from typing import Any
 
 __all__ = [
     "AccessError",
+    "AuthenticationError",
     "ClosedError",
+    "ConnectionClosedError",
+    "ConnectionLostError",
     "CorruptedError",
     "DeadlockError",
     "Empty",
@@ -78,6 +85,10 @@ def _rebuild(kind: type[WeftError], args: tuple[Any, ...], state: dict[str, Any]
 
 class ClosedError(WeftError, ValueError):
     """This handle has been closed; open another."""
+
+
+class ConnectionClosedError(ClosedError, OSError):
+    """This end of a connection, or this listener, has been closed."""
 
 
 class NoSpaceError(WeftError, MemoryError, OSError):
@@ -173,6 +184,14 @@ class DeadlockError(WeftError, RuntimeError):
 
 class PeerDied(WeftError, ConnectionError):
     """The other side died."""
+
+
+class ConnectionLostError(PeerDied, ConnectionResetError):
+    """A connection ended without a goodbye: the other process died, or something cut it."""
+
+
+class AuthenticationError(WeftError, multiprocessing.AuthenticationError):
+    """The other side of a connection could not prove that it knows the key, or will not try to."""
 
 
 class WorkerDied(WeftError, RuntimeError):

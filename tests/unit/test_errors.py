@@ -1,6 +1,7 @@
 """The tree of errors: each is a WeftError, the builtin a user would catch, and travels between processes."""
 
 import copy
+import multiprocessing
 import pickle
 import queue as standard
 
@@ -22,6 +23,9 @@ MADE = [
     weft.SystemLimitError("too many participants"),
     weft.OwnerDied("died", weft.Participant(1, "python", 0.5)),
     weft.PeerDied("died"),
+    weft.ConnectionLostError(104, "another process died"),
+    weft.ConnectionClosedError("closed"),
+    weft.AuthenticationError("another key"),
     weft.WorkerDied("died"),
     weft.RemoteError("failed"),
     weft.ShutDown("ended"),
@@ -49,6 +53,9 @@ MADE = [
         (weft.InUseError, (BufferError, OSError)),
         (weft.OwnerDied, (RuntimeError,)),
         (weft.PeerDied, (ConnectionError,)),
+        (weft.ConnectionLostError, (ConnectionResetError, weft.PeerDied)),
+        (weft.ConnectionClosedError, (OSError, weft.ClosedError)),
+        (weft.AuthenticationError, (multiprocessing.AuthenticationError,)),
         (weft.WorkerDied, (RuntimeError,)),
         (weft.RemoteError, (RuntimeError,)),
         (weft.ShutDown, (EOFError, getattr(standard, "ShutDown", EOFError))),

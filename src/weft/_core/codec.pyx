@@ -282,3 +282,60 @@ def decode_message(Codec codec not None, data, Py_ssize_t body_size, *, bint vie
     cdef bytes message = bytes(data)
     return codec.decode(PyBytes_AS_STRING(message), body_size, PyBytes_GET_SIZE(message),
                         message if view else None, views)
+
+
+def encode_parts(Codec codec not None, obj):
+    """Returns the message of `obj` in parts to be written one behind the other, and the size of its body.
+
+    The body comes first. Large buffers are not copied: theirs are read-only views, which keep what they
+    show, with the bytes between them that `ALIGNMENT` asks for.
+    """
+    cdef Encoded out = Encoded.__new__(Encoded)
+    cdef Py_ssize_t i, at
+    codec.encode(obj, out)
+    if out.buffer_count == 0 and out.held is None:
+        return [PyBytes_FromStringAndSize(out.body, out.body_size)], out.body_size
+    if out.held is not None:
+        parts = [exported(out, <char *>out.body, out.body_size)]
+    else:
+        parts = [PyBytes_FromStringAndSize(out.body, out.body_size)]
+    at = out.body_size
+    for i in range(out.buffer_count):
+        if aligned(at) != at:
+            parts.append(bytes(aligned(at) - at))
+            at = aligned(at)
+        if out.buffers[i].len:
+            parts.append(exported(out, <char *>out.buffers[i].buf, out.buffers[i].len))
+        at += out.buffers[i].len
+    return parts, out.body_size
+
+
+cdef object exported(object owner, char *data, Py_ssize_t size):
+    """Returns a read-only memoryview of bytes that `owner` keeps."""
+    cdef _Exporter exporter = _Exporter.__new__(_Exporter)
+    exporter.owner = owner
+    exporter.data = data
+    exporter.size = size
+    exporter.itemsize = 1
+    exporter.format = b"B"
+    exporter.ndim = 1
+    exporter.shape = <Py_ssize_t *>PyMem_Malloc(2 * sizeof(Py_ssize_t))
+    if exporter.shape == NULL:
+        raise MemoryError
+    exporter.shape[0] = size
+    exporter.shape[1] = 1
+    return PyMemoryView_FromObject(exporter)
+
+
+def decode_in_place(Codec codec not None, memory, Py_ssize_t body_size, *, bint views=False):
+    """Decodes a message in memory that does not change any more: large buffers come back as views into it.
+
+    Args:
+        memory: Exports the message's bytes, contiguous and read-only; the views keep it.
+    """
+    cdef Py_buffer *view
+    memory = PyMemoryView_FromObject(memory)
+    view = PyMemoryView_GET_BUFFER(memory)
+    if not view.readonly or not PyBuffer_IsContiguous(view, b"C"):
+        raise BufferError("a message is decoded in place only where it is contiguous and read-only")
+    return codec.decode(<const char *>view.buf, body_size, view.len, memory, views)

@@ -181,6 +181,12 @@ inline int map_over(int fd, void* place, uint64_t length, uint64_t offset, bool 
     return error;
 }
 
+// Read-only, and as it is now: for a file that is sealed, so that nobody can write to it or cut it short.
+inline void* map_sealed(int fd, uint64_t length) noexcept {
+    void* base = mmap(nullptr, length, PROT_READ, MAP_PRIVATE, fd, 0);
+    return base == MAP_FAILED ? nullptr : base;
+}
+
 // Maps the pages of a range now, all at once, instead of one by one as they are first written. A hint:
 // kernels before 5.14 do without.
 inline void touch(void* begin, uint64_t length) noexcept {
