@@ -136,7 +136,7 @@ def test_the_two_protocols_do_not_mix(caplog):
     with standard.Listener() as listener:
         thread = threading.Thread(target=lambda: listener.accept().send_bytes(bytes(200)))
         thread.start()
-        with weft.Client(listener.address) as client, pytest.raises(weft.CorruptedError, match="does not speak weft"):
+        with pytest.raises(weft.CorruptedError, match="does not speak weft"), weft.Client(listener.address) as client:
             client.recv()
         thread.join()
 
