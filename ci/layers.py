@@ -113,12 +113,22 @@ def check_native() -> list[str]:
         "arena",
         "semaphore",
         "sync_lock",
+        "sync_rwlock",
+        "sync_event",
+        "sync_condition",
+        "sync_barrier",
         "sync",
     ]
+
+    def place_of(stem: str) -> int:
+        if stem in order:
+            return order.index(stem)
+        return next(i for i in reversed(range(len(order))) if stem.startswith(order[i]))
+
     for path in sorted((ROOT / "native/weft").glob("*.hpp")):
-        mine = next(i for i in reversed(range(len(order))) if path.stem.startswith(order[i]))
+        mine = place_of(path.stem)
         for included in re.findall(r'#include "(\w+)', path.read_text()):
-            theirs = next(i for i in reversed(range(len(order))) if included.startswith(order[i]))
+            theirs = place_of(included)
             if theirs > mine:
                 problems.append(f"{path}: includes {included}, which stands above it")
     return problems

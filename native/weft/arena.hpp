@@ -106,6 +106,8 @@ public:
     // The process's own number for a thread, without a system call but for the first time.
     static uint32_t this_thread() noexcept;
 
+    uint64_t next_ticket() noexcept { return state().tickets.fetch_add(1, std::memory_order_relaxed); }
+
     // Those of this participant that are asleep for something else than a lock's word, for display.
     std::atomic<uint32_t>& sleepers() const noexcept { return people_.mine().waiting_consumers; }
 

@@ -27,6 +27,18 @@
     X(permit_moved)           /* a permit has changed hands, the value has not */                  \
     X(permit_left)            /* value stored, nobody woken yet */                                 \
     X(permit_settled)         /* a dead owner's permits taken from it, value not stored */         \
+    X(reader_counted)         /* a reader's share counted, the gate not looked at */               \
+    X(reader_left)            /* share given back, no writer woken */                              \
+    X(writer_alone)           /* the writers' lock held, the gate still open */                    \
+    X(gate_closed)            /* gate closed, readers still inside */                              \
+    X(gate_opened)            /* gate open again, the writers' lock still held */                  \
+    X(condition_announced)    /* a waiter's entry stands, the lock is still held */                \
+    X(condition_released)     /* the lock given back, not asleep yet */                            \
+    X(condition_notified)     /* a waiter marked as notified, not woken */                         \
+    X(condition_woken)        /* notified, the lock not taken again */                             \
+    X(barrier_arrived)        /* a party counted, the barrier's lock still held */                 \
+    X(barrier_opened)         /* the last party has opened it, nobody woken */                     \
+    X(event_set)              /* the flag is set, nobody woken */                                  \
     X(pool_grown)             /* memory reserved, not yet offered */                               \
     X(pool_merging)           /* second of two free runs marked as absorbed */                     \
     X(pool_split)             /* remainder of a run written, run not taken */                      \

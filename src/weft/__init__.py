@@ -50,14 +50,18 @@ from weft.queue import Lease, Queue
 from weft.sockets import Client, Listener
 from weft.statistics import (
     AttachedProcess,
+    BarrierStatistics,
     CellStatistics,
+    ConditionStatistics,
+    EventStatistics,
     LockStatistics,
     MemoryStatistics,
     Participant,
     QueueStatistics,
+    RWLockStatistics,
     SemaphoreStatistics,
 )
-from weft.sync import BoundedSemaphore, Lock, RLock, Semaphore
+from weft.sync import Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, RWLock, Semaphore
 
 __version__ = "0.1.0"
 
@@ -65,16 +69,22 @@ __all__ = [
     "AccessError",
     "AttachedProcess",
     "AuthenticationError",
+    "Barrier",
+    "BarrierStatistics",
     "BoundedSemaphore",
     "Cell",
     "CellStatistics",
     "Client",
     "ClosedError",
+    "Condition",
+    "ConditionStatistics",
     "ConnectionClosedError",
     "ConnectionLostError",
     "CorruptedError",
     "DeadlockError",
     "Empty",
+    "Event",
+    "EventStatistics",
     "Full",
     "InUseError",
     "Lease",
@@ -96,6 +106,8 @@ __all__ = [
     "Queue",
     "QueueStatistics",
     "RLock",
+    "RWLock",
+    "RWLockStatistics",
     "RemoteError",
     "Semaphore",
     "SemaphoreStatistics",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from weft._core.cell import Cell
     from weft._core.memory import SharedMemory
     from weft._core.queue import Queue
-    from weft._core.sync import BoundedSemaphore, Lock, RLock, Semaphore
+    from weft._core.sync import Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, RWLock, Semaphore
     from weft.memory import SharedArray, mmap
 
 __all__ = ["Namespace"]
@@ -258,6 +258,26 @@ class Namespace:
         """``weft.BoundedSemaphore`` in this namespace."""
         semaphore: BoundedSemaphore = self._open("BoundedSemaphore", name, value, **options)
         return semaphore
+
+    def RWLock(self, name: Any = None, **options: Any) -> RWLock:  # noqa: N802 - the class's name
+        """``weft.RWLock`` in this namespace."""
+        opened: RWLock = self._open("RWLock", name, **options)
+        return opened
+
+    def Condition(self, name: Any = None, lock: Any = None, **options: Any) -> Condition:  # noqa: N802 - the class's name
+        """``weft.Condition`` in this namespace."""
+        opened: Condition = self._open("Condition", name, lock, **options)
+        return opened
+
+    def Event(self, name: Any = None, **options: Any) -> Event:  # noqa: N802 - the class's name
+        """``weft.Event`` in this namespace."""
+        opened: Event = self._open("Event", name, **options)
+        return opened
+
+    def Barrier(self, name: Any = None, parties: Any = None, **options: Any) -> Barrier:  # noqa: N802 - the class's name
+        """``weft.Barrier`` in this namespace."""
+        opened: Barrier = self._open("Barrier", name, parties, **options)
+        return opened
 
     def _open(self, kind_name: str, *arguments: Any, **options: Any) -> Any:
         kind = kind_called(kind_name)

@@ -6,11 +6,15 @@ from dataclasses import dataclass, field
 
 __all__ = [
     "AttachedProcess",
+    "BarrierStatistics",
     "CellStatistics",
+    "ConditionStatistics",
+    "EventStatistics",
     "LockStatistics",
     "MemoryStatistics",
     "Participant",
     "QueueStatistics",
+    "RWLockStatistics",
     "SemaphoreStatistics",
 ]
 
@@ -172,3 +176,85 @@ class SemaphoreStatistics:
     acquisitions: int
     contended: int
     owner_deaths: int
+
+
+@dataclass(frozen=True)
+class RWLockStatistics:
+    """A readers-writer lock's state and counters at one moment.
+
+    Attributes:
+        owner: The writer, with its thread; None if there is none.
+        held_for: For how many seconds it has been that, as far as known; None if there is none.
+        readers: How many readers are inside, by process.
+        waiters: Threads asleep for either side.
+        waiting: Who they are.
+        acquisitions: How often a writer has had it.
+        contended: How often a writer met another.
+        owner_deaths: How often a writer died with it.
+        marked: Whether a writer died and nobody has repaired yet.
+    """
+
+    owner: Participant | None
+    held_for: float | None
+    readers: dict[Participant, int]
+    waiters: int
+    waiting: tuple[Participant, ...]
+    acquisitions: int
+    contended: int
+    owner_deaths: int
+    marked: bool
+
+
+@dataclass(frozen=True)
+class ConditionStatistics:
+    """A condition's state at one moment.
+
+    Attributes:
+        lock: Its lock's statistics.
+        waiters: Threads and tasks that wait to be notified.
+        waiting: Who they are.
+    """
+
+    lock: LockStatistics
+    waiters: int
+    waiting: tuple[Participant, ...]
+
+
+@dataclass(frozen=True)
+class EventStatistics:
+    """An event's state at one moment.
+
+    Attributes:
+        is_set: Whether the flag is set.
+        sets: How often it has been set since it was made.
+        waiters: Threads asleep for it.
+        waiting: Who they are.
+    """
+
+    is_set: bool
+    sets: int
+    waiters: int
+    waiting: tuple[Participant, ...]
+
+
+@dataclass(frozen=True)
+class BarrierStatistics:
+    """A barrier's state at one moment.
+
+    Attributes:
+        parties: How many must wait for it to open.
+        n_waiting: How many do.
+        members: The living processes that have used it and not left.
+        broken: Whether it is broken.
+        owner_deaths: How many of its parties have died.
+        waiters: Threads asleep for it.
+        waiting: Who they are.
+    """
+
+    parties: int
+    n_waiting: int
+    members: tuple[Participant, ...]
+    broken: bool
+    owner_deaths: int
+    waiters: int
+    waiting: tuple[Participant, ...]

@@ -5,6 +5,7 @@ both are the sum of these. Who finds them unequal inside the lock, or meets some
 lock of the test's own tells, which goes with its holder before the lock does. Arguments: what, kills, seed.
 """
 
+import ctypes
 import faulthandler
 import fcntl
 import mmap
@@ -79,6 +80,11 @@ class Inside:
 def fail(words: str) -> None:
     os.write(1, f"FAILED: {words}\n".encode())
     os._exit(3)
+
+
+def die_with_parent() -> None:
+    """Lest a worker outlive a test that has failed: PR_SET_PDEATHSIG."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def use_lock(lock, guarded, inside, worker, choose):
@@ -187,6 +193,7 @@ def work(what, folder, worker, seed):
 def start(what, folder, worker, seed):
     pid = os.fork()
     if not pid:
+        die_with_parent()
         try:
             work(what, folder, worker, seed)
         finally:
@@ -249,6 +256,9 @@ def finish(what, keeper, guarded):
                     if dead is not None:
                         guarded.repair()
         state = keeper.statistics()
+        if what == "Condition":
+            assert state.waiters == 0, state
+            state = state.lock
         assert (state.owner, state.waiters, state.marked) == (None, 0, False), state
     print("total", guarded.total(), "deaths", state.owner_deaths, flush=True)
 

@@ -44,10 +44,23 @@ def main() -> None:
                     time.sleep(0.001)
         case "permit":
             turns(lambda number: (it.acquire(timeout=1), it.release()))
-        case "spend":
-            it.acquire(timeout=30)
-        case "close":
-            it.close()
+        case "read" | "write":
+
+            def use(number):
+                with it.read() if role == "read" else it.write():
+                    pass
+
+            turns(use)
+        case "wait":
+            with it:
+                it.wait(0.01)
+        case "notify":
+            with it:
+                it.notify()
+        case "party":
+            it.wait()
+        case "set":
+            it.set()
 
 
 if __name__ == "__main__":

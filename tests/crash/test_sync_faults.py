@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 import weft
 from weft.testing import fault_points
+
+from ..helpers import until
 
 pytestmark = pytest.mark.skipif(not fault_points(), reason="needs the test build: make test")
 
@@ -18,11 +21,22 @@ HOLDING = ["user_lock_taken", "user_lock_held"]
 RECOVERING = ["user_lock_marked"]
 PERMITS = ["permit_entered", "permit_moved", "permit_left"]
 SETTLING = ["permit_settled"]
-POINTS = [*MAKING, *HOLDING, *RECOVERING, *PERMITS, *SETTLING]
+READING = ["reader_counted", "reader_left"]
+WRITING = ["writer_alone", "gate_closed", "gate_opened"]
+WAITING = ["condition_announced", "condition_released", "condition_woken"]
+NOTIFYING = ["condition_notified"]
+PARTIES = ["barrier_arrived", "barrier_opened"]
+SETTING = ["event_set"]
+POINTS = [
+    *MAKING, *HOLDING, *RECOVERING, *PERMITS, *SETTLING, *READING, *WRITING, *WAITING, *NOTIFYING, *PARTIES, *SETTING,
+]  # fmt: skip
+
+
+OWN = ("record_", "user_", "permit_", "reader_", "writer_", "gate_", "condition_", "barrier_", "event_")
 
 
 def test_every_point_is_covered():
-    assert {point for point in fault_points() if point.startswith(("record_", "user_", "permit_"))} == {*POINTS}
+    assert {point for point in fault_points() if point.startswith(OWN)} == {*POINTS}
 
 
 def run_victim(*arguments, fault):
@@ -132,3 +146,106 @@ def test_who_settles_killed():
         )  # fmt: skip
     assert permits.get_value() == 2
     assert permits.statistics().owners == {}
+
+
+@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("point", READING)
+def test_reader_killed(point, count):
+    lock = weft.RWLock("rw")
+    run_victim("read", "RWLock", "rw", fault=f"{point}:{count}:k")
+    with lock.write(timeout=10):
+        assert lock.statistics().readers == {}
+    assert lock.statistics().owner_deaths == 0
+
+
+@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("point", WRITING)
+def test_writer_killed(point, count):
+    lock = weft.RWLock("rw")
+    run_victim("write", "RWLock", "rw", fault=f"{point}:{count}:k")
+    with pytest.raises(weft.OwnerDied), lock.write():
+        pytest.fail("it is marked")
+    with lock.recover() as dead:
+        assert dead.pid > 0
+    with lock.read(timeout=10):
+        pass
+    with lock.write(timeout=10):
+        pass
+
+
+@pytest.mark.parametrize("point", WAITING)
+def test_waiter_killed(point):
+    condition = weft.Condition("c")
+    run_victim("wait", "Condition", "c", fault=f"{point}:1:k")
+    try:
+        with condition:
+            condition.notify_all()
+    except weft.OwnerDied:
+        assert point == "condition_announced"
+        with condition.recover():
+            pass
+    with condition:
+        assert not condition.wait(0.01)
+    assert condition.statistics().waiters == 0
+
+
+def test_notifier_killed():
+    """Whoever has been marked as notified finds it, though nobody woke it."""
+    condition = weft.Condition("c")
+    found = []
+
+    def wait():
+        try:
+            with condition:
+                found.append(condition.wait())
+        except weft.OwnerDied:
+            found.append("told")
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    until(lambda: condition.statistics().waiters == 1)
+    run_victim("notify", "Condition", "c", fault="condition_notified:1:k")
+    thread.join()
+    assert found == ["told"]
+    with condition.recover():
+        pass
+
+
+@pytest.mark.parametrize("point", PARTIES)
+def test_party_killed(point):
+    barrier = weft.Barrier("b", 2)
+    said = []
+
+    def wait():
+        try:
+            said.append(barrier.wait())
+        except threading.BrokenBarrierError as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    until(lambda: barrier.n_waiting == 1)
+    run_victim("party", "Barrier", "b", fault=f"{point}:1:k")
+    thread.join()
+    if point == "barrier_opened":  # it was open already
+        assert said == [0]
+    else:
+        assert "has died" in said[0]
+    with pytest.raises(threading.BrokenBarrierError, match="has died"):
+        barrier.wait()
+    barrier.reset()
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert barrier.wait() in (0, 1)
+    thread.join()
+
+
+def test_setter_killed():
+    event = weft.Event("e")
+    found = []
+    thread = threading.Thread(target=lambda: found.append(event.wait()))
+    thread.start()
+    until(lambda: event.statistics().waiters == 1)
+    run_victim("set", "Event", "e", fault="event_set:1:k")
+    thread.join()
+    assert found == [True]

@@ -14,8 +14,8 @@ from libcpp cimport bool
 from weft._core.handle cimport Attachment, Handle, describe
 from weft._core.native cimport Failure, Object, Owner, Status, Waiting, kForever, now_ns, owner_slot
 from weft._core.native_sync cimport (
-    CArena, LockView, Making, OnDeath, Record, RecordSpec, SemaphoreView, Sort, Waiter, fork_count, release_waiter,
-    this_thread,
+    BarrierView, CArena, ConditionView, EventView, LockView, Making, OnDeath, Record, RecordSpec, RwView, SemaphoreView,
+    Sort, Waiter, enter_reading, fork_count, is_reading, leave_reading, release_waiter, this_thread,
 )
 
 import sys
@@ -57,6 +57,11 @@ cdef int64_t deadline_of_lock(object block, object timeout) except -2:
     if seconds > 9223372036.0:
         raise OverflowError("timeout value is too large")
     return now_ns() + <int64_t> (seconds * 1e9) if seconds else 0
+
+
+cdef int64_t deadline_of_wait(object timeout) except -2:
+    """The same for what has no word for not waiting."""
+    return deadline_of_lock(True, timeout)
 
 
 @cython.final
@@ -221,8 +226,9 @@ cdef class Primitive(Handle):
 
     cdef void attachment_gone(self) noexcept:
         if self.attachment is not None:
-            with nogil:
-                self.arena.close_record(self.index)
+            if not self.borrowed:
+                with nogil:
+                    self.arena.close_record(self.index)
             self.attachment = None
 
     @property
@@ -246,8 +252,17 @@ cdef class Primitive(Handle):
         policy.closed(self)
 
     def __del__(self):
-        if self.record is not NULL and policy is not None and not is_finalizing():
+        if self.record is not NULL and not self.borrowed and policy is not None and not is_finalizing():
             self.close()
+
+    def __repr__(self):
+        return policy.show(self)
+
+    def _sort(self):
+        return <int> self.record.sort
+
+    def _size(self):
+        return self.record.size
 
     def _unlink(self):
         return self.arena.unlink_record(self.index)
@@ -267,3 +282,7 @@ cdef class Primitive(Handle):
 
 include "sync_lock.pxi"
 include "sync_semaphore.pxi"
+include "sync_event.pxi"
+include "sync_rwlock.pxi"
+include "sync_condition.pxi"
+include "sync_barrier.pxi"

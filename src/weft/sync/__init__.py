@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from weft._core.sync import BoundedSemaphore, Lock, RLock, Semaphore
+from weft._core.sync import Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, RWLock, Semaphore
 from weft._kinds import Kind, register
 from weft.sync import _policy
 from weft.sync._arenas import KIND_OF_FILE, SORTS
 
-__all__ = ["BoundedSemaphore", "Lock", "RLock", "Semaphore"]
+__all__ = ["Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "RWLock", "Semaphore"]
 
 
 def _no_opener(*_: Any, **__: Any) -> NoReturn:
@@ -21,7 +21,7 @@ def _no_opener(*_: Any, **__: Any) -> NoReturn:
 
 
 register(Kind(KIND_OF_FILE, "lock or the like", _no_opener, lambda _: {}, lambda _: {}))
-for _class in (Lock, RLock, Semaphore, BoundedSemaphore):
+for _class in (Lock, RLock, RWLock, Semaphore, BoundedSemaphore, Condition, Event, Barrier):
     register(
         Kind(
             KIND_OF_FILE + (SORTS.index(_class.__name__) << 8),

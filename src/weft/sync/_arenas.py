@@ -192,11 +192,15 @@ def _checked(
             f"{name!r} in {place.path} is a {there}, not a {SORTS[spec.sort]}", SORTS[spec.sort], there
         )
     if not made:
-        words = ("raise", "warn")
+        words, sides = ("raise", "warn"), ("writer", "reader")
         asked: list[tuple[str, Any, Any]] = [
             ("value" if spec.sort in (4, 5) else "parties", spec.size, size),
             ("on_owner_death", None if spec.inherits is None else words[spec.inherits], words[inherits]),
-            ("prefer", spec.prefers_readers, prefers_readers),
+            (
+                "prefer",
+                sides[spec.prefers_readers] if spec.prefers_readers is not None else None,
+                sides[prefers_readers],
+            ),
             ("lock", spec.partner or None, partner or None),
             ("lifetime", lifetime, kept),
         ]

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from weft.statistics import LockStatistics, Participant, SemaphoreStatistics
+from weft.statistics import (
+    BarrierStatistics,
+    ConditionStatistics,
+    EventStatistics,
+    LockStatistics,
+    Participant,
+    RWLockStatistics,
+    SemaphoreStatistics,
+)
 from weft.sync._people import participant, seconds_since
 
 
@@ -50,6 +58,44 @@ def semaphore_statistics(handle: Any) -> SemaphoreStatistics:
     )
 
 
+def rwlock_statistics(handle: Any) -> RWLockStatistics:
+    """Of an RWLock."""
+    writers = lock_statistics(handle)
+    shares = handle._attachment.shares(handle._index)
+    return RWLockStatistics(
+        writers.owner,
+        writers.held_for,
+        {participant(*share[:3]): share[3] for share in shares},
+        writers.waiters,
+        writers.waiting,
+        writers.acquisitions,
+        writers.contended,
+        writers.owner_deaths,
+        writers.marked,
+    )
+
+
+def condition_statistics(handle: Any) -> ConditionStatistics:
+    """Of a Condition."""
+    waiting = waiting_in(handle)
+    return ConditionStatistics(lock_statistics(handle._lock), handle._waiting(), waiting)
+
+
+def event_statistics(handle: Any) -> EventStatistics:
+    """Of an Event."""
+    waiting = waiting_in(handle)
+    return EventStatistics(handle.is_set(), handle._count() // 2, len(waiting), waiting)
+
+
+def barrier_statistics(handle: Any) -> BarrierStatistics:
+    """Of a Barrier."""
+    arena, index = handle._attachment, handle._index
+    waiting = waiting_in(handle)
+    members = tuple(participant(*share[:3]) for share in arena.shares(index))
+    deaths = arena.counters(index)[2]
+    return BarrierStatistics(handle.parties, handle.n_waiting, members, handle.broken, deaths, len(waiting), waiting)
+
+
 def statistics(handle: Any) -> Any:
     """``handle.statistics()``, whatever it is."""
     return _BY_SORT[handle._kind.name](handle)
@@ -60,4 +106,8 @@ _BY_SORT = {
     "RLock": lock_statistics,
     "Semaphore": semaphore_statistics,
     "BoundedSemaphore": semaphore_statistics,
+    "RWLock": rwlock_statistics,
+    "Condition": condition_statistics,
+    "Event": event_statistics,
+    "Barrier": barrier_statistics,
 }
