@@ -166,13 +166,13 @@ inline Status Memory::map(Failure& why) noexcept {
     // From the announcement in `map` on nobody gives back memory, unless he has stored a smaller size before,
     // which `check` then finds.
     if (int error = segment_.lost()) return blame(error, "opening again after a fork", why);
-    const uint64_t bytes = os::file_bytes(segment_.fd());
-    if (bytes < kDataAt) {
+    const uint64_t bytes = segment_.file_bytes();  // which may have changed since: then `check` maps more
+    Status status = segment_.base() ? Status::ok : segment_.map(bytes, true, why);
+    if (status != Status::ok) return status;
+    if (os::file_bytes(segment_.fd()) < kDataAt) {
         why.step = "the file has been cut off";
         return Status::corrupted;
     }
-    Status status = segment_.map(bytes, true, why);
-    if (status != Status::ok) return status;
     people_.bind(segment_);
     data_ = segment_.base() + kDataAt;
     covered_ = bytes - kDataAt;
@@ -197,13 +197,14 @@ inline Status Memory::look(Failure& why) noexcept {
 // mapped.
 inline Status Memory::check(uint64_t bytes, Failure& why) noexcept {
     if (int error = segment_.lost()) return blame(error, "opening again after a fork", why);
-    if (bytes > kMaxBytes || os::file_bytes(segment_.fd()) < kDataAt + pages(bytes)) {
+    const os::FileFacts file = os::facts_of(segment_.fd());
+    if (bytes > kMaxBytes || file.bytes < kDataAt + pages(bytes)) {
         why.step = "the file is shorter than its size says";
         return Status::corrupted;
     }
     // What the file system counts beside the data: header, a page of participants, state. If that is not
     // enough, it may count in another way, or a liar may have made the file: reserving finds out.
-    if (os::reserved_bytes(segment_.fd()) < 3 * os::kPage + pages(bytes))
+    if (file.reserved < 3 * os::kPage + pages(bytes))
         if (int error = os::reserve(segment_.fd(), kDataAt, pages(bytes))) {
             why.wanted = pages(bytes);
             why.available = os::free_bytes(segment_.fd());
@@ -216,8 +217,8 @@ inline Status Memory::cover(uint64_t bytes, Failure& why) noexcept {
     if (bytes <= covered_) return Status::ok;
     // Twice as much as it was, mappings being kept: so they are few. What is beyond the file nobody touches.
     uint64_t most = bytes < 2 * covered_ ? 2 * covered_ : pages(bytes);
-    void* base = os::map_shared(segment_.fd(), most, kDataAt, read_only_);
-    if (!base && errno == ENOMEM) base = os::map_shared(segment_.fd(), most = pages(bytes), kDataAt, read_only_);
+    void* base = os::map_apart(segment_.fd(), most, kDataAt, read_only_);
+    if (!base && errno == ENOMEM) base = os::map_apart(segment_.fd(), most = pages(bytes), kDataAt, read_only_);
     if (!base) return blame(errno, "mapping the file", why);
     mappings_.push_back({static_cast<char*>(base), most});
     data_ = static_cast<char*>(base);

@@ -7,8 +7,9 @@
 //
 // Attachment is a shared flock. Whoever gets it alone knows that nobody else is attached: the last one
 // out then unlinks an `attached` segment, and an opener who gets it alone has found what SIGKILL left.
-// A forked child inherits the parent's open files and with them the parent's locks; the fork handlers
-// give the child an opening of its own in their place, or the parent's death would go unseen.
+// A forked child inherits the parent's open files and mappings, and with them the parent's locks; the fork
+// handlers give the child an opening and a mapping of its own in their place, or the parent's death would go
+// unseen.
 #pragma once
 
 #include <cstdlib>
@@ -91,19 +92,17 @@ public:
         return attached_ && os::unlink_if_same(fd_, directory.fd(), name_.c_str());
     }
 
-    bool is_linked() const noexcept {
-        os::Directory directory(directory_.c_str());
-        return attached_ && os::is_linked_as(fd_, directory.fd(), name_.c_str());
-    }
+    // Whether the name leads here still.
+    bool is_linked() const noexcept { return attached_ && os::leads_to(path_.c_str(), file_); }
 
     bool attached() const noexcept { return attached_; }
     // Whether it was found to be this user's, and closed to all others: then nobody else has made it or changed
     // it, whoever may write to the directory.
-    bool is_private() const noexcept { return private_; }
+    bool is_private() const noexcept { return file_.is_private; }
     bool read_only() const noexcept { return read_only_; }
     char* base() const noexcept { return base_; }
     uint64_t mapped_bytes() const noexcept { return mapped_bytes_; }
-    uint64_t file_bytes() const noexcept { return file_bytes_; }  // as they were when it was opened
+    uint64_t file_bytes() const noexcept { return file_.bytes; }  // as they were when it was opened
     int fd() const noexcept { return fd_; }
     const SegmentHeader& header() const noexcept { return header_; }
     const char* directory() const noexcept { return directory_.c_str(); }
@@ -166,6 +165,7 @@ private:
     Status attach_existing(Failure& why);
     bool reclaim_opened() noexcept;
     void open_for_child() noexcept;
+    bool lock_for_child(int fd) const noexcept;
     void leave_to_child() noexcept;
     void become_child() noexcept;
     Status fail(Status status, const char* step, Failure& why) noexcept;
@@ -178,10 +178,11 @@ private:
     int fd_ = -1;
     int child_fd_ = -1;  // between the handlers before and after a fork
     int fork_error_ = 0;
-    bool attached_ = false, read_only_ = false, announced_ = false, private_ = false;
+    bool attached_ = false, read_only_ = false, announced_ = false;
     char* base_ = nullptr;
-    uint64_t mapped_bytes_ = 0, file_bytes_ = 0;
-    std::string directory_, name_;
+    uint64_t mapped_bytes_ = 0;
+    os::FileFacts file_;
+    std::string directory_, name_, path_;
     SegmentHeader header_{};
     Segment* next_ = nullptr;
     bool enlisted_ = false;
@@ -234,12 +235,16 @@ inline void Segment::delist() noexcept {
 inline void Segment::open_for_child() noexcept {
     child_fd_ = os::reopen(fd_, read_only_);
     fork_error_ = errno;
-    if (child_fd_ >= 0 && !(os::attach_shared(child_fd_) && (!announced_ || os::share_byte(child_fd_, kMappedByte)))) {
+    if (child_fd_ >= 0 && !lock_for_child(child_fd_)) {
         fork_error_ = errno;
         ::close(child_fd_);
         child_fd_ = -1;
     }
     if (keeper_) keeper_->before_fork(child_fd_);
+}
+
+inline bool Segment::lock_for_child(int fd) const noexcept {
+    return os::attach_shared(fd) && (!announced_ || os::share_byte(fd, kMappedByte));
 }
 
 inline void Segment::leave_to_child() noexcept {
@@ -252,6 +257,16 @@ inline void Segment::become_child() noexcept {
     if (fd_ >= 0) ::close(fd_);
     fd_ = child_fd_;
     child_fd_ = -1;
+    if (fd_ < 0 && !keeper_) {
+        // There was no descriptor to spare. Now there is one: that of the parent's opening.
+        fd_ = os::open_file(AT_FDCWD, path_.c_str(), read_only_);
+        if (fd_ >= 0 && !(os::facts_of(fd_).is_same(file_) && lock_for_child(fd_))) {
+            ::close(fd_);
+            fd_ = -1;
+        }
+    }
+    // A child without an opening of its own keeps its parent's mapping, and with it the parent's attachment.
+    if (base_ && fd_ >= 0) os::map_again(fd_, base_, mapped_bytes_, read_only_);
     if (keeper_) keeper_->after_fork(true);
 }
 
@@ -278,6 +293,7 @@ inline Status Segment::create(const char* directory, const char* name, const Seg
     std::lock_guard guard(registry().mutex);
     directory_ = directory;
     name_ = name;
+    path_ = directory_ + "/" + name_;
     os::Directory place(directory);
     if (place.fd() < 0) return fail(Status::os_error, "opening the namespace's directory", why);
     char temporary[40];
@@ -303,11 +319,12 @@ inline Status Segment::create(const char* directory, const char* name, const Seg
         why.available = os::free_bytes(fd_);
         return fail(Status::os_error, "reserving memory", why);
     }
+    file_ = os::facts_of(fd_);
     header_ = {};
-    header_.file_bytes = file_bytes_ = spec.file_bytes;
+    header_.file_bytes = spec.file_bytes;
     read_only_ = false;
     mapped_bytes_ = spec.map_bytes ? spec.map_bytes : spec.file_bytes;
-    base_ = static_cast<char*>(os::map_shared(fd_, mapped_bytes_));
+    base_ = static_cast<char*>(os::map_shared(fd_, mapped_bytes_, false));
     if (!base_) return fail(Status::os_error, "mapping the file", why);
     header_.magic = kMagic;
     header_.layout_version = kLayoutVersion;
@@ -374,6 +391,7 @@ inline Status Segment::attach(const char* directory, const char* name, bool read
     std::lock_guard guard(registry().mutex);
     directory_ = directory;
     name_ = name;
+    path_ = directory_ + "/" + name_;
     read_only_ = read_only;
     Status status = Status::busy;
     for (int tries = 0; status == Status::busy; ++tries) {
@@ -400,7 +418,7 @@ inline Status Segment::map(uint64_t bytes, bool announce, Failure& why) noexcept
     std::lock_guard guard(registry().mutex);
     if (announce && !(announced_ = os::share_byte(fd_, kMappedByte)))
         return fail(Status::os_error, "announcing a mapping", why);
-    base_ = static_cast<char*>(os::map_shared(fd_, bytes, 0, read_only_));
+    base_ = static_cast<char*>(os::map_shared(fd_, bytes, read_only_));
     mapped_bytes_ = bytes;
     return base_ ? Status::ok : fail(Status::os_error, "mapping the file", why);
 }
@@ -409,7 +427,7 @@ inline Status Segment::map(uint64_t bytes, bool announce, Failure& why) noexcept
 // the system as can be: opening is nothing but them.
 inline Status Segment::attach_existing(Failure& why) {
     why.step = "opening the file";
-    fd_ = os::open_file(AT_FDCWD, (directory_ + "/" + name_).c_str(), read_only_);
+    fd_ = os::open_file(AT_FDCWD, path_.c_str(), read_only_);
     if (fd_ < 0) {
         if (errno == ENOENT) return Status::missing;
         return errno == ENXIO || errno == ELOOP || errno == EISDIR ? Status::not_a_segment : Status::os_error;
@@ -417,20 +435,18 @@ inline Status Segment::attach_existing(Failure& why) {
     // Alone means: all who were attached have gone, however they died.
     if (os::attach_alone(fd_) && reclaim_opened()) return Status::busy;
     const bool shared = os::attach_shared(fd_);
-    struct stat s;
-    if (fstat(fd_, &s) != 0 || !S_ISREG(s.st_mode)) return Status::not_a_segment;
-    if (!shared || s.st_nlink == 0) return Status::busy;  // removed before we had our lock
-    private_ = os::is_private(s);
-    file_bytes_ = uint64_t(s.st_size);
-    return check_header(fd_, file_bytes_, header_, why);
+    file_ = os::facts_of(fd_);
+    if (!file_.is_regular) return Status::not_a_segment;
+    if (!shared || !file_.links) return Status::busy;  // removed before we had our lock
+    return check_header(fd_, file_.bytes, header_, why);
 }
 
 // With the file locked alone: removes it if it is a segment that was to go with its last attachment.
 inline bool Segment::reclaim_opened() noexcept {
-    struct stat s;
     Failure why;
-    if (fstat(fd_, &s) != 0 || !S_ISREG(s.st_mode) ||
-        check_header(fd_, uint64_t(s.st_size), header_, why) != Status::ok || header_.lifetime != Lifetime::attached)
+    file_ = os::facts_of(fd_);
+    if (!file_.is_regular || check_header(fd_, file_.bytes, header_, why) != Status::ok ||
+        header_.lifetime != Lifetime::attached)
         return false;
     os::Directory place(directory_.c_str());
     os::unlink_if_same(fd_, place.fd(), name_.c_str());
@@ -450,7 +466,7 @@ inline bool Segment::detach() noexcept {
         os::Directory place(directory_.c_str());
         if (keeper_ && place.fd() >= 0) keeper_->last_one_out(place.fd());
         if (header_.lifetime == Lifetime::attached) {
-            removed = place.fd() < 0 ? os::unlink_path_if_same(fd_, (directory_ + "/" + name_).c_str())
+            removed = place.fd() < 0 ? os::unlink_path_if_same(fd_, path_.c_str())
                                      : os::unlink_if_same(fd_, place.fd(), name_.c_str());
         }
         remove_bell();  // nobody is there to hear it

@@ -44,7 +44,7 @@ from weft.errors import (
     WeftError,
     WorkerDied,
 )
-from weft.memory import SharedArray, SharedMemory, mmap
+from weft.memory import ShareableList, SharedArray, SharedMemory, mmap
 from weft.namespace import Namespace
 from weft.queue import Lease, Queue
 from weft.sockets import Client, Listener
@@ -111,6 +111,7 @@ __all__ = [
     "RemoteError",
     "Semaphore",
     "SemaphoreStatistics",
+    "ShareableList",
     "SharedArray",
     "SharedMemory",
     "ShutDown",

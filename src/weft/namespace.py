@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from weft._core.memory import SharedMemory
     from weft._core.queue import Queue
     from weft._core.sync import Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, RWLock, Semaphore
-    from weft.memory import SharedArray, mmap
+    from weft.memory import ShareableList, SharedArray, mmap
 
 __all__ = ["Namespace"]
 
@@ -228,6 +228,11 @@ class Namespace:
         """``weft.SharedArray`` in this namespace."""
         array: SharedArray = self._open("SharedArray", name, shape, dtype, **options)
         return array
+
+    def ShareableList(self, sequence: Any = None, *, name: str | None = None, **options: Any) -> ShareableList:  # noqa: N802
+        """``weft.ShareableList`` in this namespace."""
+        made: ShareableList = OTHERS["ShareableList"](sequence, name=name, namespace=self, **options)
+        return made
 
     def mmap(self, tagname: str, length: int = 0, **options: Any) -> mmap:
         """``weft.mmap`` of memory that has that name in this namespace."""

@@ -9,7 +9,9 @@ from weft._core.native_memory cimport Memory
 
 cdef class MemoryAttachment(Attachment):
     cdef Memory *m
-    cdef Py_ssize_t exports        # buffers that others hold
+    cdef object key                # in `attachments`
+    cdef Py_ssize_t handles        # that share it
+    cdef Py_ssize_t exports        # buffers, and mappings made by map_over, that refer to the memory
 
     cpdef object view(self, uint64_t offset, uint64_t size, bint readonly)
 
@@ -17,6 +19,7 @@ cdef class MemoryAttachment(Attachment):
 cdef class SharedMemory(Handle):
     cdef Memory *m                 # NULL: not open
     cdef Py_ssize_t at             # the position
+    cdef Py_ssize_t pins           # exports that are this handle's own mappings
     cdef bint readonly
     cdef object memory             # what `buf` gave last: a memoryview
 
@@ -24,3 +27,4 @@ cdef class SharedMemory(Handle):
     cdef Py_ssize_t touch_anew(self) except -1
     cdef Py_ssize_t touch_to_write(self) except -1
     cdef Py_ssize_t left(self) except -1
+    cdef int let_go(self) except -1

@@ -36,6 +36,8 @@ cdef extern from "weft/platform/platform.hpp" namespace "weft::os" nogil:
 DEF LOCK_STEP = 100_000_000        # ns between two looks at signals, while another resizes
 
 cdef object policy = None          # weft.memory: see set_policy
+# What this process has open: key -> address of the attachment, which takes itself out when it goes.
+cdef dict attachments = {}
 
 
 def set_policy(module):
@@ -51,6 +53,15 @@ cdef class MemoryAttachment(Attachment):
     def __cinit__(self, uint32_t kind=kMemoryKind, bint read_only=False):
         self.m = new Memory(kind, read_only)
         self.object = self.m
+
+    def __dealloc__(self):
+        if self.key is not None and attachments.get(self.key) == <size_t> <void *> self:
+            del attachments[self.key]
+
+    def share(self, tuple key not None):
+        """Lets later handles of this process find it under that key: see ``find_shared``."""
+        self.key = key
+        attachments[key] = <size_t> <void *> self
 
     cpdef object view(self, uint64_t offset, uint64_t size, bint readonly):
         """A buffer of that part of the data, which must be within the size of the last look.
@@ -79,6 +90,18 @@ cdef class MemoryAttachment(Attachment):
         if status == Status.ok:
             status = self.m.look(why)
         return <int> status, describe(why), self.m.size()
+
+
+def find_shared(tuple key not None):
+    """The attachment of this process that was shared under that key, if its name still leads to it, or None.
+
+    Handles that share it share its mapping, its descriptor and its place among the participants.
+    """
+    cdef object address = attachments.get(key)
+    if address is None:
+        return None
+    attachment = <MemoryAttachment> <void *> <size_t> address
+    return attachment if attachment.m.segment().is_linked() else None
 
 
 @cython.final
@@ -167,6 +190,7 @@ cdef class SharedMemory(Handle):
         """Called by ``configure`` once the segment is open."""
         self.attachment = attachment
         self.m = attachment.m
+        attachment.handles += 1
         self.readonly = self.m.read_only()
 
     cdef Py_ssize_t touch(self) except -1:
@@ -220,9 +244,20 @@ cdef class SharedMemory(Handle):
         Views stay valid, and the memory stays attached to this process as long as there is one. What nobody
         has open any more goes, unless it is ``"kept"``.
         """
-        self.m = NULL
+        self.let_go()
         self.memory = None
-        self.attachment = None            # gone now, unless views hold on to it
+        self.attachment = None            # gone now, unless views, or other handles here, hold on to it
+
+    cdef int let_go(self) except -1:
+        if self.m is not NULL and self.attachment is not None:
+            (<MemoryAttachment> self.attachment).handles -= 1
+            (<MemoryAttachment> self.attachment).exports -= self.pins
+        self.m = NULL
+        self.pins = 0
+        return 0
+
+    def __dealloc__(self):
+        self.let_go()
 
     def __enter__(self):
         if self.m is NULL:
@@ -277,6 +312,9 @@ cdef class SharedMemory(Handle):
         cdef MemoryAttachment attachment = self.attachment
         cdef Memory *m = attachment.m
         while status == Status.interrupted or status == Status.timed_out or status == Status.busy:
+            if not forced and <Py_ssize_t> wanted < before and attachment.handles > 1:
+                status = Status.in_use         # by this process, through another handle
+                break
             with nogil:
                 status = m.resize(wanted, forced, now_ns() + LOCK_STEP, why)
             PyErr_CheckSignals()
@@ -285,7 +323,7 @@ cdef class SharedMemory(Handle):
         self.touch()
         if <Py_ssize_t> wanted < before:
             self.memory = None
-            if attachment.exports == 0:
+            if attachment.exports == self.pins:
                 m.trim()
 
     # --- as bytes ------------------------------------------------------------------------------
@@ -509,9 +547,13 @@ cdef class SharedMemory(Handle):
         self.touch()
         PyObject_GetBuffer(place, &target, PyBUF_SIMPLE)
         try:
-            return self.m.map_over(target.buf, target.len, offset, not target.readonly, copy)
+            error = self.m.map_over(target.buf, target.len, offset, not target.readonly, copy)
         finally:
             PyBuffer_Release(&target)
+        if not error:
+            self.pins += 1                     # until this handle is closed
+            (<MemoryAttachment> self.attachment).exports += 1
+        return error
 
     def statistics(self):
         """Size, reserved bytes, resizes and attached participants: a ``MemoryStatistics``."""

@@ -75,6 +75,7 @@ cdef extern from "weft/waiting.hpp" namespace "weft" nogil:
         int unlink()
         bool attached()
         bool is_private()
+        bool is_linked()
         int fd()
         const SegmentHeader &header()
 

@@ -44,6 +44,31 @@ inline uint32_t effective_user() noexcept { return uint32_t(geteuid()); }
 // Whether what `s` tells of is this user's, and nobody else's to read or write.
 inline bool is_private(const struct stat& s) noexcept { return s.st_uid == geteuid() && (s.st_mode & 077) == 0; }
 
+// What a file was found to be.
+struct FileFacts {
+    uint64_t device = 0, number = 0, links = 0;
+    uint64_t bytes = 0, reserved = 0;  // its length, and the memory or disk space behind it
+    bool is_regular = false, is_private = false;
+    bool is_same(const FileFacts& other) const noexcept {
+        return is_regular && device == other.device && number == other.number;
+    }
+};
+
+inline FileFacts facts_in(const struct stat& s) noexcept {
+    return {uint64_t(s.st_dev),          uint64_t(s.st_ino),   uint64_t(s.st_nlink), uint64_t(s.st_size),
+            uint64_t(s.st_blocks) * 512, S_ISREG(s.st_mode), is_private(s)};
+}
+
+inline FileFacts facts_of(int fd) noexcept {
+    struct stat s;
+    return fstat(fd, &s) ? FileFacts{} : facts_in(s);
+}
+
+inline bool leads_to(const char* path, const FileFacts& file) noexcept {
+    struct stat s;
+    return lstat(path, &s) == 0 && facts_in(s).is_same(file);
+}
+
 inline bool is_private_directory(const char* path) noexcept {
     struct stat s;
     return lstat(path, &s) == 0 && S_ISDIR(s.st_mode) && is_private(s);
@@ -156,10 +181,20 @@ inline uint64_t free_bytes(int fd) noexcept {
     return fstatvfs(fd, &s) ? 0 : uint64_t(s.f_bavail) * s.f_frsize;
 }
 
-// Maps through an opening of its own. A mapping keeps its opening alive, with the locks that belong to
-// it, and a forked child inherits mappings: mapped through the opening that holds a process's locks, the
-// file would seem to be used by a dead parent for as long as its child lives.
-inline void* map_shared(int fd, uint64_t length, uint64_t offset = 0, bool read_only = false) noexcept {
+// A mapping keeps the opening alive through which it was made, with the locks that belong to it, and a forked
+// child inherits mappings: the file would seem to be used by a dead parent for as long as its child lives. So
+// what is mapped through the opening that holds a process's locks is mapped again in a child …
+inline void* map_shared(int fd, uint64_t length, bool read_only) noexcept {
+    void* base = mmap(nullptr, length, read_only ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    return base == MAP_FAILED ? nullptr : base;
+}
+
+inline void map_again(int fd, void* base, uint64_t length, bool read_only) noexcept {
+    mmap(base, length, read_only ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+}
+
+// … and all else through one of its own.
+inline void* map_apart(int fd, uint64_t length, uint64_t offset, bool read_only) noexcept {
     int own = reopen(fd, read_only);
     if (own < 0) return nullptr;
     void* base = mmap(nullptr, length, read_only ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED, own, off_t(offset));
@@ -169,8 +204,7 @@ inline void* map_shared(int fd, uint64_t length, uint64_t offset = 0, bool read_
     return base == MAP_FAILED ? nullptr : base;
 }
 
-// Maps in the place of what is mapped at `place`: 0 or an errno, after which nothing may be mapped there. The
-// file is opened anew here too.
+// The same in the place of what is mapped at `place`: 0 or an errno, after which nothing may be mapped there.
 inline int map_over(int fd, void* place, uint64_t length, uint64_t offset, bool write, bool copy) noexcept {
     int own = reopen(fd, copy || !write);
     if (own < 0) return errno;
