@@ -2,8 +2,10 @@
 
 import contextlib
 import gc
+import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -79,3 +81,25 @@ def discard(queue: weft.Queue) -> None:
         warnings.simplefilter("ignore", ResourceWarning)
         queue.close()
     queue.path.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def tiny(spare):
+    """Mounts a memory file system of so many bytes, as a namespace."""
+    mounted = []
+
+    def mount(size: int) -> weft.Namespace:
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "weft-test", spare], capture_output=True, text=True
+        )
+        if done.returncode:
+            pytest.skip(f"may not mount a file system here: {done.stderr.strip()}")
+        mounted.append(spare)
+        return weft.Namespace(spare)
+
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount a file system")
+    yield mount
+    gc.collect()  # errors that were caught keep what they are about
+    for place in mounted:
+        subprocess.run(["umount", place], check=True)

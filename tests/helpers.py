@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import weft
+
 LIMIT = 60  # seconds after which a program that should have ended says where it stands, and dies
 
 PRELUDE = f"""\
@@ -96,6 +98,27 @@ def until(condition: Callable[[], Any], *programs: Program) -> None:
 def reserved_bytes(path: Path) -> int:
     """Bytes of memory behind a file."""
     return path.stat().st_blocks * 512
+
+
+def fill(place: weft.Namespace, leave: int = 0) -> None:
+    """Takes all memory but so much of a tiny file system."""
+    with open(place.path / ".ballast", "wb") as file:
+        free = os.statvfs(place.path).f_bavail * 4096 - leave
+        if free > 0:
+            os.posix_fallocate(file.fileno(), 0, free)
+
+
+def relieve(place: weft.Namespace) -> None:
+    (place.path / ".ballast").unlink()
+
+
+def check_no_space(error: weft.NoSpaceError, place: weft.Namespace) -> None:
+    assert isinstance(error, MemoryError)
+    assert isinstance(error, OSError)
+    assert error.wanted > error.free >= 0
+    assert error.place == str(place.path)
+    for word in (str(error.wanted), str(error.free), str(place.path), "WEFT_NAMESPACE", "shm-size"):
+        assert word in str(error)
 
 
 class Belongings:

@@ -145,7 +145,8 @@ inline Status Memory::open(const char* directory, const char* name, Failure& why
 
 inline uint64_t Memory::close() noexcept {
     if (!segment_.attached()) return 0;
-    if (people_.self() && !people_.foreign()) people_.leave();
+    // Of a file that somebody has cut off nothing is touched any more: this one leaves as the dead do.
+    if (people_.self() && !people_.foreign() && os::file_bytes(segment_.fd()) >= kDataAt) people_.leave();
     for (const Mapping& mapping : mappings_) os::unmap(mapping.base, mapping.bytes);
     mappings_.clear();
     state_ = nullptr;

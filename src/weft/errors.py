@@ -12,7 +12,7 @@ Each is also the builtin that a user would catch, and carries its data as attrib
     ├── NameInUseError(FileExistsError)    create=True, but it exists
     ├── NotFoundError(FileNotFoundError)   create=False, but it does not exist
     ├── AccessError(PermissionError)       another user's, or too open a directory
-    ├── InUseError(BufferError, OSError)   others use it: not done
+    ├── InUseError(OSError, BufferError)   others use it: not done
     ├── SystemLimitError(OSError)          descriptors, mappings or participants are used up
     ├── OwnerDied(RuntimeError)            the owner of a lock died: owner
     ├── NotHeldError(RuntimeError, ValueError) released, but not held
@@ -150,7 +150,7 @@ class AccessError(WeftError, PermissionError):
     """Another user's object, or a directory that lets others in."""
 
 
-class InUseError(WeftError, BufferError, OSError):
+class InUseError(WeftError, OSError, BufferError):
     """Others use it, so it has not been done."""
 
 

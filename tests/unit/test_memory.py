@@ -10,7 +10,7 @@ import pytest
 
 import weft
 
-from ..helpers import run_program, start_program
+from ..helpers import Belongings, run_program, start_program
 
 
 def test_two_programs_share_a_name():
@@ -187,7 +187,6 @@ def test_closed():
         lambda: memoryview(shm),
         lambda: shm.statistics(),
         lambda: shm.token,
-        lambda: shm.unlink(),
         lambda: shm.refresh(),
         lambda: shm.__enter__(),
         lambda: list(shm),
@@ -210,6 +209,26 @@ def test_unlink_leaves_the_memory_to_who_has_it():
         assert shm.refresh() == 10_000
         with weft.SharedMemory("m", create=True, size=5) as fresh:
             assert fresh[:] == bytes(5)
+
+
+def test_unlink_through_a_closed_handle(namespace):
+    """``close(); unlink()`` is what programs written for the standard library say."""
+    for lifetime in ("attached", "kept"):
+        shm = weft.SharedMemory("m", create=True, size=10, lifetime=lifetime)
+        with weft.SharedMemory("m") as other:
+            shm.close()
+            shm.unlink()
+            assert (os.listdir(namespace), other[0]) == ([], 0)
+        with weft.SharedMemory("m", create=True, size=10):
+            if lifetime == "kept":
+                with pytest.raises(FileNotFoundError):
+                    shm.unlink()
+            else:
+                shm.unlink()
+            assert os.listdir(namespace) == ["m"]  # a later one of that name is not meant
+    alone = weft.SharedMemory("m", create=True, size=10)
+    alone.close()
+    alone.unlink()
 
 
 def test_kept(namespace):
@@ -257,12 +276,31 @@ def test_weak_references():
     assert reference() is None
 
 
-def test_opening_costs_no_mapping_until_it_is_used():
-    """Whoever has not used the memory is no participant of it."""
-    with weft.SharedMemory("m", create=True, size=5) as shm, weft.SharedMemory("m") as other:
+def test_who_takes_part():
+    """A process that has opened the memory is no participant before it uses it."""
+    with weft.SharedMemory("m", create=True, size=5) as shm:
+        with start_program('shm = weft.SharedMemory("m"); say(); hear(); say(shm[0]); hear()') as other:
+            other.hear()
+            assert shm.statistics().attached == 1
+            other.say()
+            other.expect("0")
+            assert shm.statistics().attached == 2
         assert shm.statistics().attached == 1
-        assert other[0] == 0
-        assert shm.statistics().attached == 2
+
+
+def test_handles_of_one_process_share_all_that_costs(namespace):
+    with weft.SharedMemory("m", create=True, size=5) as shm, weft.SharedMemory("m") as other:
+        before = Belongings(namespace)
+        third = weft.SharedMemory("m")
+        third[0] = other[0] = shm[0] = 1
+        assert Belongings(namespace).added_since(before) == {}
+        assert shm.statistics().attached == 1
+        other.close()
+        assert (third[0], shm[0]) == (1, 1)
+        third.close()
+        shm.unlink()
+        with weft.SharedMemory("m", create=True, size=7), weft.SharedMemory("m") as fresh:
+            assert (fresh.size, shm.size) == (7, 5)
 
 
 def test_a_peer_that_never_used_it_keeps_it():

@@ -1,6 +1,5 @@
 """A full file system: a typed error with the numbers, and nothing lost."""
 
-import gc
 import os
 import subprocess
 
@@ -9,52 +8,9 @@ import pytest
 
 import weft
 
-from ..helpers import start_program
+from ..helpers import check_no_space, fill, relieve, start_program
 
 MEGABYTE = 1 << 20
-
-
-@pytest.fixture
-def tiny(spare):
-    """Mounts a memory file system of so many bytes, as a namespace."""
-    mounted = []
-
-    def mount(size: int) -> weft.Namespace:
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "weft-test", spare], capture_output=True, text=True
-        )
-        if done.returncode:
-            pytest.skip(f"may not mount a file system here: {done.stderr.strip()}")
-        mounted.append(spare)
-        return weft.Namespace(spare)
-
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to mount a file system")
-    yield mount
-    gc.collect()  # errors that were caught keep what they are about
-    for place in mounted:
-        subprocess.run(["umount", place], check=True)
-
-
-def fill(place: weft.Namespace, leave: int = 0) -> None:
-    """Takes all memory but so much of a tiny file system."""
-    with open(place.path / ".ballast", "wb") as file:
-        free = os.statvfs(place.path).f_bavail * 4096 - leave
-        if free > 0:
-            os.posix_fallocate(file.fileno(), 0, free)
-
-
-def relieve(place: weft.Namespace) -> None:
-    (place.path / ".ballast").unlink()
-
-
-def check_no_space(error: weft.NoSpaceError, place: weft.Namespace) -> None:
-    assert isinstance(error, MemoryError)
-    assert isinstance(error, OSError)
-    assert error.wanted > error.free >= 0
-    assert error.place == str(place.path)
-    for word in (str(error.wanted), str(error.free), str(place.path), "WEFT_NAMESPACE", "shm-size"):
-        assert word in str(error)
 
 
 @pytest.mark.parametrize("size", [4096, 8192, 16 << 10, 32 << 10, 64 << 10])

@@ -21,6 +21,8 @@ cdef class SharedMemory(Handle):
     cdef Py_ssize_t at             # the position
     cdef Py_ssize_t pins           # exports that are this handle's own mappings
     cdef bint readonly
+    cdef uint64_t id[2]            # of what it had open, once it is closed
+    cdef bint kept
     cdef object memory             # what `buf` gave last: a memoryview
 
     cdef Py_ssize_t touch(self) except -1

@@ -19,7 +19,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy, memmove
 
 from weft._core.handle cimport Attachment, Handle, describe
-from weft._core.native cimport Failure, Object, Status, now_ns
+from weft._core.native cimport Failure, Lifetime, Object, Status, now_ns
 from weft._core.native_memory cimport Memory, kMemoryKind
 
 cdef extern from "Python.h":
@@ -250,11 +250,28 @@ cdef class SharedMemory(Handle):
 
     cdef int let_go(self) except -1:
         if self.m is not NULL and self.attachment is not None:
+            self.id[0] = self.m.segment().header().id[0]
+            self.id[1] = self.m.segment().header().id[1]
+            self.kept = self.m.segment().header().lifetime == Lifetime.kept
             (<MemoryAttachment> self.attachment).handles -= 1
             (<MemoryAttachment> self.attachment).exports -= self.pins
         self.m = NULL
         self.pins = 0
         return 0
+
+    def unlink(self):
+        """Removes the name now, whatever the lifetime; those who have the memory open keep it.
+
+        As in the standard, a closed handle does it too. That the memory has gone with its last user meanwhile is
+        no error then.
+
+        Raises:
+            FileNotFoundError: The name is gone already.
+        """
+        policy.unlink(self)
+
+    def _closed_identity(self):
+        return "%016x%016x" % (self.id[0], self.id[1]), self.kept
 
     def __dealloc__(self):
         self.let_go()
@@ -279,7 +296,10 @@ cdef class SharedMemory(Handle):
         Raises:
             CorruptedError: The file has been cut off.
         """
-        cdef Py_ssize_t size = self.touch()
+        cdef Py_ssize_t size
+        if self.m is not NULL and self.m.is_mapped() and not self.m.is_whole():
+            policy.fail_cut(self)          # before anything is touched
+        size = self.touch()
         if not self.m.is_whole():
             policy.fail_cut(self)
         return size
@@ -400,6 +420,9 @@ cdef class SharedMemory(Handle):
     def __getbuffer__(self, Py_buffer *view, int flags):
         cdef Py_ssize_t size = self.touch()
         PyObject_GetBuffer((<MemoryAttachment> self.attachment).view(0, size, self.readonly), view, flags)
+
+    def __releasebuffer__(self, Py_buffer *view):
+        pass                              # never called: the view's is. NumPy lets go of what has none
 
     def find(self, sub, start=None, end=None, /):
         """The lowest index at which the bytes ``sub`` stand within ``start`` and ``end``, or -1.

@@ -63,6 +63,7 @@ cdef extern from "weft/waiting.hpp" namespace "weft" nogil:
         uint32_t kind
         Lifetime lifetime
         uint64_t file_bytes
+        uint64_t id[2]
         uint64_t geometry[8]
         uint32_t creator_pid
         uint32_t config_bytes

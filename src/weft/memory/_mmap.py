@@ -113,18 +113,16 @@ class mmap(_std.mmap):  # noqa: N801 - the standard's name
         length: int,
         ours: dict[str, Any],
         *,
-        flags: int | None = None,
-        prot: int | None = None,
+        flags: int = _std.MAP_SHARED,
+        prot: int = _std.PROT_READ | _std.PROT_WRITE,
         access: int = _std.ACCESS_DEFAULT,
         offset: int = 0,
         trackfd: bool = True,
     ) -> mmap:
-        if access != _std.ACCESS_DEFAULT and (flags is not None or prot is not None):
+        if access != _std.ACCESS_DEFAULT and (flags, prot) != (_std.MAP_SHARED, _std.PROT_READ | _std.PROT_WRITE):
             raise ValueError("mmap can't specify both access and flags, prot.")
         if access not in _ACCESS:
             raise ValueError("mmap invalid access parameter.")
-        flags = _std.MAP_SHARED if flags is None else flags
-        prot = _std.PROT_READ | _std.PROT_WRITE if prot is None else prot
         if prot & ~(_std.PROT_READ | _std.PROT_WRITE):
             raise ValueError("memory with a tagname is to read and write: prot is of PROT_READ and PROT_WRITE")
         copy = access == _std.ACCESS_COPY or bool(flags & _std.MAP_PRIVATE)
@@ -186,7 +184,7 @@ class mmap(_std.mmap):  # noqa: N801 - the standard's name
                 and isinstance(offset, int)
             ):
                 writes = _writes(fileno, options)
-                if length > 0 and offset >= 0 and length + offset > found.st_size:
+                if length > 0 and offset >= 0 and found.st_size < length + offset <= sys.maxsize:
                     grows = _may_grow(found.st_size, length, offset, writes, options)
                     reserve(fileno, found.st_size, offset + length)
                 elif length == 0 and offset >= found.st_size:
@@ -328,6 +326,9 @@ class mmap(_std.mmap):  # noqa: N801 - the standard's name
     def __enter__(self) -> mmap:
         super().__enter__()
         return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         if self.closed:

@@ -38,8 +38,8 @@ class ShareableList:
     Items are str, bytes, int (64 bits), float, bool and None. They come back as they were put, also where the
     standard library's class loses something: trailing NULs, and characters of several bytes.
 
-    The room of a str or bytes is that of its first value and one byte more, rounded up to a multiple of 8.
-    Others may replace an item by anything that fits. Nothing orders accesses of different processes but your
+    The room of a str or bytes is that of its first value: its bytes, or its characters and one more if those are
+    more, rounded up to a multiple of 8. Others may replace an item by anything that fits. Nothing orders accesses of different processes but your
     locks; without them a reader may see an item half replaced.
 
     Example:
@@ -78,8 +78,9 @@ class ShareableList:
     def _make(self, items: list[Any], name: str | None, options: dict[str, Any]) -> None:
         values = [_encode(item) for item in items]
         places, at = [], _HEADER + 24 * len(items)
-        for _, data in values:
-            room = 8 * (len(data) // 8 + 1) if data is not None else 8
+        for item, (_, data) in zip(items, values, strict=True):
+            # As much as the standard gives, which counts characters, and as much as the bytes need.
+            room = max(8 * (len(item) // 8 + 1), (len(data) + 7) // 8 * 8) if data is not None else 8
             places.append((at, room))
             at += room
         self.shm = SharedMemory(name, create=True, size=at, **options)

@@ -160,6 +160,20 @@ def inspect(look: Look, people: Mapping[int, AttachedProcess]) -> dict[str, Any]
 KIND = register(Kind(2, "SharedMemory", SharedMemory, _to_text, _from_text, inspect))
 
 
+def unlink(memory: SharedMemory) -> None:
+    """Removes the name, also through a handle that has been closed."""
+    if not memory.closed or not hasattr(memory, "_attachment_name"):
+        _handle.unlink(memory)
+        return
+    identity, kept = memory._closed_identity()
+    probe = MemoryAttachment(KIND.number)
+    status, _ = probe.attach(memory._place.directory, memory._attachment_name.encode())
+    if status == Status.OK and probe.identity() == identity:
+        probe.unlink()
+    elif kept:
+        raise errors.NotFoundError(f"the name of SharedMemory {memory._name!r} is gone already")
+
+
 # --- errors ----------------------------------------------------------------------------------------
 
 

@@ -184,7 +184,7 @@ inline uint64_t free_bytes(int fd) noexcept {
 // A mapping keeps the opening alive through which it was made, with the locks that belong to it, and a forked
 // child inherits mappings: the file would seem to be used by a dead parent for as long as its child lives. So
 // what is mapped through the opening that holds a process's locks is mapped again in a child …
-inline void* map_shared(int fd, uint64_t length, bool read_only) noexcept {
+inline void* map_shared(int fd, uint64_t length, bool read_only = false) noexcept {
     void* base = mmap(nullptr, length, read_only ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     return base == MAP_FAILED ? nullptr : base;
 }
