@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "docs/explanation" / name for name in ("segment.md", "cell.md")]
+PAGES = [ROOT / "docs/explanation" / name for name in ("segment.md", "cell.md", "memory.md")]
 HEADING = re.compile(r"^#+ `(\w+)`.*\((\d+) bytes\)$")
 FIELD = re.compile(r"^\| `(0x[0-9a-f]+|\d+)` \| (\d+) \| `(\w+)` \|")
 CONSTANT = re.compile(r"^\| `(k\w+|\w+::k\w+)` \| `(0x[0-9a-f]+|\d+)` \|")

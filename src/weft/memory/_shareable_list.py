@@ -39,8 +39,8 @@ class ShareableList:
     standard library's class loses something: trailing NULs, and characters of several bytes.
 
     The room of a str or bytes is that of its first value: its bytes, or its characters and one more if those are
-    more, rounded up to a multiple of 8. Others may replace an item by anything that fits. Nothing orders accesses of different processes but your
-    locks; without them a reader may see an item half replaced.
+    more, rounded up to a multiple of 8. Others may replace an item by anything that fits. Nothing orders accesses
+    of different processes but your locks; without them a reader may see an item half replaced.
 
     Example:
         >>> import weft
