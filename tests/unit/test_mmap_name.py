@@ -282,7 +282,7 @@ say(os.listdir(os.environ["WEFT_NAMESPACE"]))
         ({"tagname": 1}, TypeError, "tagname"),
         ({"tagname": b"t"}, TypeError, "tagname"),
         ({"tagname": ""}, ValueError, "empty"),
-        ({"tagname": "a/b"}, ValueError, "characters"),
+        ({"tagname": "a/b"}, ValueError, "is not one"),
         ({"tagname": "t", "length": -1}, OverflowError, "positive"),
         ({"tagname": "t", "length": 1 << 63}, OverflowError, "more than"),
         ({"tagname": "t", "length": 1 << 62}, OSError, "reserved"),
