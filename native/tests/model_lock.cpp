@@ -13,6 +13,8 @@
 //   asleep      within futex_wait
 //   inside      the section that the lock guards; leaving it is unlock()'s `word_.exchange(0)`
 //   wake        unlock()'s futex_wake(word_, 1)
+// With `marks`, a death leaves the word marked and everybody awake; who finds it so recovers, that is, takes the
+// marked lock, and leaves it whole.
 //
 // While all live nobody may depend on the periodic check: a sleeper that only it could rouse is a lost
 // wake-up, and there is no way to the end. Once somebody has died the check ends every sleep.
@@ -24,7 +26,7 @@ namespace {
 enum class At : uint8_t { fast, spin, load, claim, judge, take_over, flag, expire, sleep, asleep, inside, wake, done, dead };
 
 constexpr int kProcesses = 3;
-constexpr uint8_t kWaiters = 0x80;
+constexpr uint8_t kWaiters = 0x80, kMarked = 0x40, kOwner = 0x07;
 
 // What a model may leave out or bring in.
 struct LockModel {
@@ -35,12 +37,14 @@ struct LockModel {
     bool expire_before_flag = false;
     bool sleep_on_any_value = false;
     bool no_checks = false;
+    bool marks = false;           // a death marks; who finds the mark recovers
 
     struct Process {
         At at;
         uint8_t seen;
         uint8_t rounds;  // sections still to come
         uint8_t late;    // its deadline has passed
+        uint8_t recovers;
     };
     struct State {
         uint8_t word;
@@ -65,7 +69,7 @@ struct LockModel {
     }
 
     static void end_round(Process& process) {
-        process = {--process.rounds ? At::fast : At::done, 0, process.rounds, 0};
+        process = {--process.rounds ? At::fast : At::done, 0, process.rounds, 0, 0};
     }
 
     template <class Emit>
@@ -77,8 +81,8 @@ struct LockModel {
             if (state.died < deaths) {
                 State next = state;
                 ++next.died;
-                next.processes[i] = {At::dead, 0, 0, 0};
-                if ((state.word & ~kWaiters) == i + 1) next.broken = 1;
+                next.processes[i] = {At::dead, 0, 0, 0, 0};
+                if ((state.word & kOwner) == i + 1) next.broken = 1;
                 emit("dies", next);
             }
         }
@@ -112,24 +116,34 @@ struct LockModel {
                 break;
             case At::load:
                 process.seen = state.word;
-                if (state.word == 0) return go("sees it free", At::claim);
-                if (!no_checks && !is_alive(state, state.word & ~kWaiters)) go("is due to check the owner", At::judge);
+                if ((state.word & kMarked) && !process.recovers) {
+                    process.recovers = 1;
+                    return go("is told of a death, and wants to recover", At::load);
+                }
+                if (!(state.word & kOwner)) return go("sees it free", At::claim);
+                if (!no_checks && !is_alive(state, state.word & kOwner)) go("is due to check the owner", At::judge);
                 go("sees it taken", expire_before_flag ? At::expire : At::flag);
                 break;
             case At::claim:
-                if (swap(next, 0, claim_without_flag ? self : self | kWaiters)) {
-                    enter(next, i, false);
+                if (swap(next, seen, seen | (claim_without_flag ? self : self | kWaiters))) {
+                    enter(next, i, seen & kMarked);
                     emit("claims the free lock", next);
                 } else {
                     go("comes too late to claim", At::load);
                 }
                 break;
             case At::judge:
-                go("judges the owner", is_alive(state, seen & ~kWaiters) ? At::flag : At::take_over);
+                go("judges the owner", is_alive(state, seen & kOwner) ? At::flag : At::take_over);
                 break;
             case At::take_over:
                 if (take_over_by_store) next.word = seen;
-                if (swap(next, seen, self | kWaiters)) {
+                if (marks && !process.recovers) {
+                    if (!swap(next, seen, kMarked)) return go("comes too late to mark", At::load);
+                    for (auto& sleeper : next.processes)
+                        if (sleeper.at == At::asleep) sleeper.at = At::load;
+                    return go("marks, and wakes all", At::load);
+                }
+                if (swap(next, seen, uint8_t(self | kWaiters | (marks ? kMarked : 0)))) {
                     enter(next, i, true);
                     emit("takes over", next);
                 } else {
@@ -220,5 +234,8 @@ TEST(a_claim_must_keep_the_flag) { CHECK(flawed(with(&LockModel::claim_without_f
 TEST(a_sleeper_must_compare) { CHECK(flawed(with(&LockModel::sleep_on_any_value))); }
 TEST(a_takeover_must_compare) { CHECK(flawed(with(&LockModel::take_over_by_store, {.deaths = 1}))); }
 TEST(only_the_check_finds_a_dead_owner) { CHECK(flawed(with(&LockModel::no_checks, {.deaths = 1}))); }
+TEST(marking_is_sound) { CHECK(sound({.deaths = 2, .marks = true})); }
+TEST(marking_is_sound_with_deadlines_and_signals) { CHECK(sound({.deaths = 1, .impatient = true, .marks = true})); }
+TEST(marking_must_compare) { CHECK(flawed(with(&LockModel::take_over_by_store, {.deaths = 1, .marks = true}))); }
 // A wake-up may end with somebody who has no time left: the flag passes it on to the next unlock.
 TEST(who_gives_up_must_have_set_the_flag) { CHECK(flawed(with(&LockModel::expire_before_flag, {.impatient = true}))); }
