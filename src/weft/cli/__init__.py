@@ -24,7 +24,7 @@ from weft.errors import WeftError
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = ("ls", "inspect", "clean", "doctor", "put", "get", "signal")
+COMMANDS = ("ls", "inspect", "clean", "doctor", "locks", "put", "get", "signal")
 
 _DESCRIPTION = """\
 Look at what weft's programs share, clean up after those that died, and take part from the shell.

@@ -12,8 +12,20 @@ from weft._core.sync import Barrier, BoundedSemaphore, Condition, Event, Lock, R
 from weft._kinds import Kind, register
 from weft.sync import _policy
 from weft.sync._arenas import KIND_OF_FILE, SORTS
+from weft.sync._survey import LockState, survey
 
-__all__ = ["Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "RWLock", "Semaphore"]
+__all__ = [
+    "Barrier",
+    "BoundedSemaphore",
+    "Condition",
+    "Event",
+    "Lock",
+    "LockState",
+    "RLock",
+    "RWLock",
+    "Semaphore",
+    "survey",
+]
 
 
 def _no_opener(*_: Any, **__: Any) -> NoReturn:
