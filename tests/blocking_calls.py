@@ -117,6 +117,68 @@ CALLS += [
     ),
 ]
 
+
+class _Flagged:
+    """A condition and what it is about: a flag that stays, so that a notification too early is none lost."""
+
+    def __init__(self) -> None:
+        self.condition, self.flag = weft.Condition("calls"), weft.Event("flag")
+
+    def wait(self, timeout: float | None) -> bool:
+        with self.condition:
+            return self.condition.wait_for(self.flag.is_set, timeout)
+
+    def end(self) -> None:
+        self.flag.set()
+        with self.condition:
+            self.condition.notify_all()
+
+    def close(self) -> None:
+        self.condition.close()
+        self.flag.close()
+
+
+def _acquire(name: str, make: Callable[[], Any]) -> Call:
+    return Call(
+        f"{name}.acquire",
+        make,
+        lambda lock: lock.acquire(),
+        lambda lock, timeout: lock.acquire(timeout=timeout),
+        lambda lock: lock.release(),
+        lambda lock: lock.statistics().waiters > 0,
+        False,
+        True,
+        lambda lock: lock.release(),
+    )
+
+
+CALLS += [
+    _acquire("Lock", lambda: weft.Lock("calls")),
+    _acquire("BoundedSemaphore", lambda: weft.BoundedSemaphore("calls", 1)),
+    Call(
+        "Event.wait",
+        lambda: weft.Event("calls"),
+        lambda event: None,
+        lambda event, timeout: event.wait(timeout),
+        lambda event: event.set(),
+        lambda event: event.statistics().waiters > 0,
+        False,
+        True,
+        lambda event: event.set(),
+    ),
+    Call(
+        "Condition.wait_for",
+        _Flagged,
+        lambda flagged: None,
+        lambda flagged, timeout: flagged.wait(timeout),
+        lambda flagged: flagged.end(),
+        lambda flagged: flagged.condition.statistics().waiters > 0,
+        False,
+        True,
+        lambda flagged: flagged.end(),
+    ),
+]
+
 # The same for calls that are awaited: (id, open, fill, coroutine function, release, result).
 AWAITED = [
     ("Queue.aget", lambda: weft.Queue("calls", 1), lambda q: None, lambda q: q.aget(), lambda q: q.put("x"), "x"),
