@@ -51,13 +51,13 @@ def test_killed_while_it_grows(point, monkeypatch):
 
 @pytest.mark.parametrize("point", SHRINKING)
 def test_killed_while_it_shrinks(point, monkeypatch):
-    with weft.SharedMemory("m", create=True, size=BEFORE) as shm:
+    with weft.SharedMemory("m", create=True, size=BEFORE, lifetime="kept") as shm:
         shm[:] = b"x" * BEFORE
-        attached = weft.SharedMemory("m")  # keeps it in being, and has nothing mapped
         kill_in_resize(monkeypatch, point, 50, shm.close)
-        with attached:
-            assert attached.size == 50
-            attached.resize(BEFORE)
-            assert attached[:] == b"x" * 50 + bytes(BEFORE - 50)
-            attached.resize(20)
-            assert attached.path.stat().st_size == 0x12000 + PAGE
+    with weft.SharedMemory("m") as again:
+        assert again.size == 50
+        again.resize(BEFORE)
+        assert again[:] == b"x" * 50 + bytes(BEFORE - 50)
+        again.resize(20)
+        assert again.path.stat().st_size == 0x12000 + PAGE
+        again.unlink()

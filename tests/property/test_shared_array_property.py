@@ -42,13 +42,13 @@ class ArrayMachine(RuleBasedStateMachine):
         self.where = np.arange(self.content.size).reshape(SHAPE)
         self.cycles = 0
         self.open: list[weft.SharedArray] = []
-        self.alive: list[tuple[np.ndarray, np.ndarray]] = []
+        # By number, which is what the machine keeps: it would keep the arrays themselves for longer than we say.
+        self.alive: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         return self.open_one()
 
     def open_one(self):
         if not self.open and not self.alive:
-            if self.cycles:
-                self.collect()
+            self.collect()  # also what the machine that runs this has in cycles
             self.content[:] = 0  # it has gone with the last that needed it
         handle = weft.SharedArray(self.name, SHAPE, "i4")
         self.open.append(handle)
@@ -57,7 +57,7 @@ class ArrayMachine(RuleBasedStateMachine):
     def teardown(self):
         for handle in getattr(self, "open", ()):
             handle.close()
-        self.alive = []
+        self.alive = {}
         gc.collect()
         gc.unfreeze()
 
@@ -87,32 +87,35 @@ class ArrayMachine(RuleBasedStateMachine):
         return self.keep(array, self.where)
 
     def keep(self, array, where):
-        entry = (array, where)
-        self.alive.append(entry)
-        return entry
+        number = next(numbers)
+        self.alive[number] = (array, where)
+        return number
 
     @rule(target=views, view=views, part=slices)
     def slice(self, view, part):
-        return self.keep(view[0][part], view[1][part])
+        array, where = self.alive[view]
+        return self.keep(array[part], where[part])
 
     @rule(target=views, view=views, make=derive)
     def derive(self, view, make):
-        made = make(view[0])
+        array, where = self.alive[view]
+        made = make(array)
         # NumPy copies where no strides would do: a copy is no view of the memory any more.
-        return self.keep(made, make(view[1])) if np.shares_memory(made, view[0]) else self.keep(*view)
+        return self.keep(made, make(where)) if np.shares_memory(made, array) else self.keep(array, where)
 
     @rule(view=consumes(views), in_a_cycle=st.booleans())
     def drop(self, view, in_a_cycle):
-        self.alive = [entry for entry in self.alive if entry is not view]
+        entry = self.alive.pop(view)
         if in_a_cycle:
-            holder = [view]
+            holder = [entry]
             holder.append(holder)  # it goes when the collector comes by
             self.cycles += 1
 
     @rule(view=views, value=st.integers(-9, 9))
     def write(self, view, value):
-        view[0][...] = value
-        self.content.reshape(-1)[view[1].reshape(-1)] = value
+        array, where = self.alive[view]
+        array[...] = value
+        self.content.reshape(-1)[where.reshape(-1)] = value
 
     @rule()
     def collect(self):
@@ -123,7 +126,7 @@ class ArrayMachine(RuleBasedStateMachine):
     def all_show_the_same(self):
         for handle in getattr(self, "open", ()):
             assert np.array_equal(handle.array, self.content)
-        for array, where in getattr(self, "alive", ()):
+        for array, where in getattr(self, "alive", {}).values():
             assert np.array_equal(array, self.content.reshape(-1)[where])
 
 

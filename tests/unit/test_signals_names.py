@@ -61,7 +61,7 @@ def test_default_action_is_what_the_kernel_does(each):
          "import signal\n"
          "for n in signal.valid_signals() - {9, 19}: signal.signal(n, signal.SIG_DFL)\n"
          "print(flush=True); import time; time.sleep(60)"],
-        stdout=subprocess.PIPE,
+        stdout=subprocess.PIPE, process_group=0,  # a group whose parents have gone can't be stopped from a terminal
     ) as child:  # fmt: skip
         try:
             child.stdout.readline()
