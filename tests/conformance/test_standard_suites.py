@@ -41,8 +41,8 @@ def run(program, *arguments, directory):
 
 def test_mmap(tmp_path):
     passed = run("standard_mmap.py", directory=tmp_path)
-    # 33 of 3.11, 35 of 3.13, and test_tagname; newer ones have more.
-    assert passed >= 34
+    # What the standard's passes, less test_repr and with test_tagname: 34 of 3.11.7, 29 of 3.12.1, 36 of 3.13.0.
+    assert passed >= 29
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
