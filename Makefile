@@ -41,7 +41,7 @@ demo: $(BUILD)/installed  ## The main job on real input: count the standard libr
 	$(BIN)/python examples/token_count/demo.py
 
 test: $(BUILD)/installed $(BUILD)/faults/installed  ## The whole default test suite
-	PYTHONPATH=$(abspath $(BUILD)/faults/site) WEFT_TEST_BUILD=1 $(BIN)/python -m pytest $(ARGS)
+	PYTHONPATH=$(abspath $(BUILD)/faults/site) WEFT_TEST_BUILD=1 $(BIN)/python ci/run_tests.py $(ARGS)
 
 crash: $(BUILD)/faults/installed  ## The long form of the tests that kill processes, cancel tasks and overwrite memory
 	PYTHONPATH=$(abspath $(BUILD)/faults/site) WEFT_TEST_BUILD=1 $(BIN)/python -m pytest -m "slow or not slow" \

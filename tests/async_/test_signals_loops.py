@@ -12,6 +12,8 @@ import trio
 import weft
 from weft import signals
 
+pytestmark = pytest.mark.alone
+
 both = pytest.mark.parametrize("run", [lambda main: asyncio.run(main()), trio.run], ids=["asyncio", "trio"])
 
 

@@ -333,6 +333,7 @@ def test_get_follows_a_program(namespace):
         assert process.stdout.read() == ""
         assert process.wait(LIMIT) == 0
         process.stdout.close()
+        program.finish()
 
 
 def test_a_directory_of_ones_own_that_lets_others_in(namespace):

@@ -8,6 +8,8 @@ import pytest
 from ..helpers import start_program
 from .weft_command import weft_command
 
+pytestmark = pytest.mark.alone
+
 LISTENER = """
 from weft import signals
 with signals.blocked("USR1", "RTMIN+1"), signals.register("worker-3"):

@@ -11,6 +11,8 @@ from weft import signals
 
 from ..helpers import until
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def ends(namespace):

@@ -24,6 +24,9 @@ class Shout:
     def decode(self, data):
         return bytes(data).decode()
 
+    def __repr__(self):  # names the test alike in all processes of a run
+        return "Shout()"
+
 
 @pytest.mark.parametrize("name", ["c", None])
 @pytest.mark.parametrize(

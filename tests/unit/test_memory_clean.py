@@ -2,6 +2,7 @@
 
 import os
 import random
+import select
 import threading
 
 import pytest
@@ -112,6 +113,7 @@ def test_in_use_by_a_stopped_process_and_by_a_forked_child(namespace):
         """
     ) as program:
         child = int(program.hear())
+        end_of_child = os.pidfd_open(child)
         os.waitid(os.P_PID, program.pid, os.WSTOPPED | os.WNOWAIT)
         (result,) = clean(["q"])
         assert (result.outcome, result.pids) == ("in use", (program.pid, child))
@@ -119,6 +121,8 @@ def test_in_use_by_a_stopped_process_and_by_a_forked_child(namespace):
         program.process.wait()
         (result,) = clean(["q"])
         assert (result.outcome, result.pids) == ("in use", (child,))
+    select.select([end_of_child], [], [])  # killed, but nobody's to wait for
+    os.close(end_of_child)
     assert inspect("q").name == "q"
     assert weft.Namespace().clean() == ["q"]
 

@@ -15,6 +15,8 @@ from weft import signals
 from ..blocking_calls import AWAITED, CALLS
 from ..helpers import until
 
+pytestmark = pytest.mark.alone
+
 call_of = pytest.mark.parametrize("call", CALLS, ids=lambda each: each.id)
 
 

@@ -17,6 +17,8 @@ from weft import signals
 
 from ..helpers import start_program
 
+pytestmark = pytest.mark.alone
+
 WORKER = """
 from weft import signals
 with signals.graceful(timeout={timeout}) as stop:

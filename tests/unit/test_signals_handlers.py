@@ -14,6 +14,8 @@ from weft import signals
 
 from ..helpers import start_program, until
 
+pytestmark = pytest.mark.alone
+
 ME, USER = os.getpid(), os.getuid()
 
 

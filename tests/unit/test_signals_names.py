@@ -11,7 +11,7 @@ import weft
 from weft import signals
 
 # A watchdog that is a thread would get the signals that the main thread blocks.
-pytestmark = pytest.mark.timeout(60, method="signal")
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(60, method="signal")]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from weft import signals
 
 from ..helpers import start_program
 
+pytestmark = pytest.mark.alone
+
 WORKER = """
 from weft import signals
 with signals.blocked("RTMIN", "USR1"), signals.register(sys.argv[1]) as name:

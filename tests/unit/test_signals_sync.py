@@ -14,6 +14,8 @@ from weft import signals
 
 from ..helpers import until
 
+pytestmark = pytest.mark.alone
+
 
 @contextlib.contextmanager
 def held_elsewhere(enter):

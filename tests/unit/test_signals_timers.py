@@ -12,6 +12,8 @@ from weft import signals
 
 from ..helpers import start_program, until
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(autouse=True)
 def restored():

@@ -16,7 +16,7 @@ from weft import signals
 from ..helpers import start_program, until
 
 # A watchdog that is a thread would get the signals that the main thread blocks.
-pytestmark = pytest.mark.timeout(60, method="signal")
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(60, method="signal")]
 ME, USER = os.getpid(), os.getuid()
 
 

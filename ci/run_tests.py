@@ -1,0 +1,49 @@
+"""Runs the test suite: most tests in several processes at a time, beside them those that want one to themselves.
+
+Arguments are passed on to pytest. A test that is marked `alone` sends signals to its own process, which may have no
+thread that would take them, as the processes of a parallel run have. With `-n 0` all tests run one after the other.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+
+NOTHING_SELECTED = 5  # pytest's status if no test was chosen
+WORKERS = 2 * (os.cpu_count() or 1)  # tests of processes spend much of their time waiting for them
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the two parts at the same time; the exit status of the worse one."""
+    pytest = [sys.executable, "-m", "pytest"]
+    if any(word == "-n" or word.startswith("-n") for word in arguments):
+        return subprocess.run([*pytest, *arguments], check=False).returncode
+    with tempfile.TemporaryFile() as output:
+        alone = subprocess.Popen(
+            [*pytest, "-m", "alone and not slow", *arguments],
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            together = subprocess.run(
+                [*pytest, "-m", "not alone and not slow", "-n", str(WORKERS), "--dist", "worksteal", *arguments],
+                check=False,
+            ).returncode
+            statuses = {together, alone.wait()}
+        finally:
+            alone.kill()
+            alone.wait()
+        output.seek(0)
+        sys.stdout.flush()
+        if alone.returncode != NOTHING_SELECTED:
+            print("── tests that have a process to themselves ──", flush=True)
+            sys.stdout.buffer.write(output.read())
+            sys.stdout.flush()
+    if statuses == {NOTHING_SELECTED}:
+        return NOTHING_SELECTED
+    return max(statuses - {NOTHING_SELECTED})
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
