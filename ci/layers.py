@@ -107,6 +107,7 @@ def check_native() -> list[str]:
         "pool",
         "queue_layout",
         "queue",
+        "queue_home",
         "cell_layout",
         "cell",
         "arena_layout",

@@ -51,7 +51,7 @@ def main() -> int:
     checks = assertions("\n".join(page.read_text() for page in PAGES))
     source = (
         "#include <cstddef>\n"
-        + "".join(f"#include <weft/{name}.hpp>\n" for name in ("cell", "memory", "queue"))
+        + "".join(f"#include <weft/{name}.hpp>\n" for name in ("cell", "memory", "queue_home"))
         + "namespace weft {\n"
         + "\n".join(checks)
         + "\n}\n"

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kit.hpp"
-#include "weft/queue.hpp"
+#include "weft/queue_home.hpp"
 
 namespace test {
 
@@ -17,7 +17,7 @@ struct Shape {
 // Just before the counts in tail and head run around.
 inline constexpr uint64_t kLongAgo = (uint64_t(1) << 30) * 5 - 40;
 
-inline void create(Queue& queue, const Shape& shape = {}, const char* name = "q") {
+inline void create(QueueObject& queue, const Shape& shape = {}, const char* name = "q") {
     SegmentSpec spec;
     QueueGeometry{shape.units, 0, 0, shape.limit, shape.units * Pool::kUnitBytes, shape.max_deliveries}.write(spec.geometry);
     spec.lifetime = shape.lifetime;
@@ -30,12 +30,12 @@ inline void create(Queue& queue, const Shape& shape = {}, const char* name = "q"
     state.seen_tail = Mark::make(0, shape.start);
     state.tail = state.head = Mark::make(0, shape.start);
 }
-inline void open(Queue& queue, const char* name = "q") {
+inline void open(QueueObject& queue, const char* name = "q") {
     Failure why;
     CHECK(queue.open(directory, name, why) == Status::ok);
 }
 // A forked child goes on with its parent's handle, as itself.
-inline void rejoin(Queue& queue) {
+inline void rejoin(QueueObject& queue) {
     Failure why;
     CHECK(queue.ensure_joined(why) == Status::ok);
 }
@@ -55,7 +55,7 @@ inline bool is_filled(const char* bytes, uint64_t id, uint64_t size) {
 }
 
 // Mostly small, some as large as the ring takes, some larger than that, by up to `pages`.
-inline uint64_t some_size(Random& random, const Queue& queue, uint64_t pages) {
+inline uint64_t some_size(Random& random, const QueueObject& queue, uint64_t pages) {
     const uint64_t most = queue.geometry().inline_max;
     switch (random.below(8)) {
         case 0: return most - random.below(16);
@@ -67,7 +67,7 @@ inline uint64_t some_size(Random& random, const Queue& queue, uint64_t pages) {
 
 // Tries until there is room, or something to take; a deadline in the past only tries.
 template <class Attempt>
-Status patiently(Queue& queue, bool for_room, int64_t deadline_ns, Attempt attempt) {
+Status patiently(QueueObject& queue, bool for_room, int64_t deadline_ns, Attempt attempt) {
     uint32_t announced = 0;
     for (;;) {
         Status status = attempt();
@@ -84,7 +84,7 @@ Status patiently(Queue& queue, bool for_room, int64_t deadline_ns, Attempt attem
 inline constexpr int64_t kLockPatience = 10'000;  // milliseconds
 
 // A block with the message in it, or none if it goes into the ring.
-inline Status prepare(Queue& queue, uint64_t id, uint64_t size, std::vector<char>& bytes, Outgoing& message,
+inline Status prepare(QueueObject& queue, uint64_t id, uint64_t size, std::vector<char>& bytes, Outgoing& message,
                       int64_t deadline_ns) {
     message = {};
     if (size <= queue.geometry().inline_max) {
@@ -105,7 +105,7 @@ inline Status prepare(Queue& queue, uint64_t id, uint64_t size, std::vector<char
     return Status::ok;
 }
 
-inline Status put(Queue& queue, uint64_t id, uint64_t size, int64_t deadline_ns = 0) {
+inline Status put(QueueObject& queue, uint64_t id, uint64_t size, int64_t deadline_ns = 0) {
     std::vector<char> bytes;
     Outgoing message;
     Failure why;
@@ -122,7 +122,7 @@ struct Taken {
     std::vector<char> buffer;
     uint64_t id = 0, size = 0;
 
-    void check(Queue& queue) {
+    void check(QueueObject& queue) {
         const bool in_block = message.unit != Pool::kNowhere;
         const char* bytes = in_block ? queue.pool().data(message.unit) : buffer.data();
         size = in_block ? message.total : message.size;
@@ -130,12 +130,12 @@ struct Taken {
         memcpy(&id, bytes, sizeof id);
         CHECK(is_filled(bytes, id, size));
     }
-    void free(Queue& queue) {
+    void free(QueueObject& queue) {
         if (message.unit != Pool::kNowhere) queue.give_block(message.unit);
     }
 };
 
-inline Status take(Queue& queue, Taken& taken, bool lease, int64_t deadline_ns) {
+inline Status take(QueueObject& queue, Taken& taken, bool lease, int64_t deadline_ns) {
     taken.buffer.resize(queue.geometry().inline_max);
     Status status = patiently(queue, false, deadline_ns, [&] {
         taken.message.clear();
@@ -145,23 +145,23 @@ inline Status take(Queue& queue, Taken& taken, bool lease, int64_t deadline_ns) 
     if (status == Status::ok) taken.check(queue);
     return status;
 }
-inline Status get(Queue& queue, Taken& taken, int64_t deadline_ns = 0) {
+inline Status get(QueueObject& queue, Taken& taken, int64_t deadline_ns = 0) {
     Status status = take(queue, taken, false, deadline_ns);
     if (status == Status::ok) taken.free(queue);
     return status;
 }
-inline Status lease(Queue& queue, Taken& taken, int64_t deadline_ns = 0) { return take(queue, taken, true, deadline_ns); }
-inline void acknowledge(Queue& queue, Taken& taken) {
+inline Status lease(QueueObject& queue, Taken& taken, int64_t deadline_ns = 0) { return take(queue, taken, true, deadline_ns); }
+inline void acknowledge(QueueObject& queue, Taken& taken) {
     queue.acknowledge(taken.message);
     taken.free(queue);
 }
-inline Status give_back(Queue& queue, Taken& taken) {
+inline Status give_back(QueueObject& queue, Taken& taken) {
     return queue.give_back(taken.message, Pool::kNowhere, in_ms(kLockPatience));
 }
 
 // With nothing in the queue nothing of a lease remains, and all memory is to be had again but for the
 // extent in which the ring goes on.
-inline void check_nothing_is_left(Queue& queue) {
+inline void check_nothing_is_left(QueueObject& queue) {
     while (queue.recover(true)) {
     }
     CHECK(queue.depth() == 0 && queue.state().returned == 0 && queue.state().leased == 0);

@@ -33,7 +33,7 @@ TEST(a_look_tells_what_is_there) {
         CHECK(remove_it(name, Segment::Reach::damaged) == Segment::Removal::foreign && exists(name));
     }
 
-    Queue a, b;
+    QueueObject a, b;
     create(a);
     open(b);
     Look look;
@@ -49,7 +49,7 @@ TEST(a_look_tells_what_is_there) {
 }
 
 TEST(a_look_takes_nothing_that_others_need) {
-    Queue a;
+    QueueObject a;
     create(a);
     Look look;
     CHECK(look_at(look) == Status::ok);
@@ -62,7 +62,7 @@ TEST(a_look_takes_nothing_that_others_need) {
 }
 
 TEST(counters_and_holders_of_a_queue) {
-    Queue a;
+    QueueObject a;
     create(a, {.units = 256});
     for (uint64_t id = 0; id < 6; ++id) CHECK(put(a, id, id < 3 ? 100 : 20'000) == Status::ok);
     Taken leased, held, returned;
@@ -91,7 +91,7 @@ TEST(counters_and_holders_of_a_queue) {
 }
 
 TEST(no_content_does_harm) {
-    Queue a;
+    QueueObject a;
     create(a, {.units = 64, .lifetime = Lifetime::kept});
     for (uint64_t id = 0; id < 20; ++id) CHECK(put(a, id, id % 2 ? 50 : 9'000) == Status::ok);
     a.close();
@@ -102,7 +102,7 @@ TEST(no_content_does_harm) {
         {
             std::fstream file(path_of("copy"), std::ios::in | std::ios::out | std::ios::binary);
             for (int i = 0; i < 40; ++i) {
-                const uint64_t parts[] = {kParticipantsAt, kObjectAt, QueueGeometry::kLeasesAt, QueueGeometry::kTableAt};
+                const uint64_t parts[] = {kParticipantsAt, kObjectAt, kObjectAt + QueueGeometry::kLeasesAt, kObjectAt + QueueGeometry::kTableAt};
                 file.seekp(long(parts[random.below(4)] + random.below(512) * 8));
                 uint64_t word = random.below(3) ? random.below(~uint64_t(0)) : random.below(70'000);
                 file.write(reinterpret_cast<const char*>(&word), sizeof word);
@@ -122,7 +122,7 @@ TEST(no_content_does_harm) {
 }
 
 TEST(a_look_at_a_file_that_is_cut_off_under_it) {
-    Queue a;
+    QueueObject a;
     create(a, {.units = 64, .lifetime = Lifetime::kept});
     CHECK(put(a, 1, 100) == Status::ok);
     a.close();
@@ -165,11 +165,11 @@ TEST(what_removing_takes_and_what_it_leaves) {
 }
 
 PROCESS_TEST(the_dead_and_the_stopped_are_told_apart) {
-    Queue a;
+    QueueObject a;
     create(a);
     CHECK(put(a, 1, 100) == Status::ok);
     Child child([&] {
-        Queue b;
+        QueueObject b;
         open(b);
         Taken taken;
         CHECK(take(b, taken, true, 0) == Status::ok);

@@ -20,7 +20,7 @@ TEST(marks_count_around) {
 }
 
 TEST(one_by_one_in_order) {
-    Queue queue;
+    QueueObject queue;
     create(queue);
     Taken taken;
     CHECK(get(queue, taken) == Status::empty && !queue.has_items() && queue.depth() == 0);
@@ -35,7 +35,7 @@ TEST(one_by_one_in_order) {
 
 // Random puts and gets beside a reference, through as many extents as fit in between.
 static void agree_with_reference(const Shape& shape, uint64_t pages, int rounds) {
-    Queue queue;
+    QueueObject queue;
     create(queue, shape);
     Random random(shape.units + shape.start);
     std::deque<std::pair<uint64_t, uint64_t>> reference;
@@ -76,7 +76,7 @@ TEST(an_empty_queue_has_room_for_a_quarter_of_its_capacity) {
     // Whatever went through it before, and wherever the ring stands by then.
     Random random(8);
     for (uint64_t units : {8, 16, 23, 40, 64, 100, 150, 256}) {
-        Queue queue;
+        QueueObject queue;
         create(queue, {.units = units});
         Taken taken;
         for (int round = 0; round < 100; ++round) {
@@ -90,7 +90,7 @@ TEST(an_empty_queue_has_room_for_a_quarter_of_its_capacity) {
 }
 
 TEST(the_limit_counts_messages) {
-    Queue queue;
+    QueueObject queue;
     create(queue, {.limit = 3, .start = kLongAgo});
     Taken taken;
     for (uint64_t i = 0; i < 100; i += 2) {
@@ -104,7 +104,7 @@ TEST(the_limit_counts_messages) {
 
 TEST(batches_keep_order_and_stop_where_room_ends) {
     for (uint64_t start : {uint64_t(0), kLongAgo}) {
-        Queue queue;
+        QueueObject queue;
         create(queue, {.units = 8, .limit = 100, .start = start});
         Random random(start + 5);
         uint64_t put_next = 1, take_next = 1;
@@ -140,7 +140,7 @@ TEST(batches_keep_order_and_stop_where_room_ends) {
 }
 
 TEST(a_batch_ends_before_what_is_not_inline) {
-    Queue queue;
+    QueueObject queue;
     create(queue);
     for (uint64_t i = 1; i <= 5; ++i) CHECK(put(queue, i, i == 3 ? 20'000 : 50) == Status::ok);
     std::vector<char> buffer(64 * 1024);
@@ -165,7 +165,7 @@ TEST(a_batch_ends_before_what_is_not_inline) {
 }
 
 TEST(a_block_given_up_leaves_no_trace) {
-    Queue queue;
+    QueueObject queue;
     create(queue);
     uint32_t unit;
     Failure why;
@@ -178,7 +178,7 @@ TEST(a_block_given_up_leaves_no_trace) {
 }
 
 TEST(the_oldest_makes_room) {
-    Queue queue;
+    QueueObject queue;
     create(queue, {.units = 16});
     CHECK(queue.drop_oldest(in_ms(1000)) == Status::empty);
     uint64_t dropped = 0;
@@ -194,7 +194,7 @@ TEST(the_oldest_makes_room) {
 }
 
 TEST(a_shut_down_queue_takes_nothing_and_is_drained) {
-    Queue queue;
+    QueueObject queue;
     create(queue);
     for (uint64_t i = 1; i <= 3; ++i) CHECK(put(queue, i, i * 5000) == Status::ok);
     queue.shut_down(false);
@@ -204,7 +204,7 @@ TEST(a_shut_down_queue_takes_nothing_and_is_drained) {
     CHECK(get(queue, taken) == Status::shut_down && queue.has_ended());
     check_nothing_is_left(queue);
 
-    Queue other;
+    QueueObject other;
     create(other, {}, "other");
     CHECK(put(other, 1, 10) == Status::ok && put(other, 2, 20'000) == Status::ok);
     other.shut_down(true);
@@ -213,7 +213,7 @@ TEST(a_shut_down_queue_takes_nothing_and_is_drained) {
 }
 
 TEST(a_wait_ends_at_its_deadline) {
-    Queue queue;
+    QueueObject queue;
     create(queue, {.limit = 1});
     Taken taken;
     for (int milliseconds : {0, 1, 30, 300}) {
@@ -232,13 +232,13 @@ TEST(a_wait_ends_at_its_deadline) {
 TEST(kept_messages_wait_for_the_next_process) {
     Taken taken;
     {
-        Queue queue;
+        QueueObject queue;
         create(queue, {.start = kLongAgo, .lifetime = Lifetime::kept});
         for (uint64_t i = 1; i <= 100; ++i) CHECK(put(queue, i, i * 20) == Status::ok);
         CHECK(lease(queue, taken) == Status::ok && taken.id == 1);
         queue.close();
     }
-    Queue queue;
+    QueueObject queue;
     open(queue);
     for (uint64_t i = 1; i <= 100; ++i) CHECK(get(queue, taken) == Status::ok && taken.id == i);
     check_nothing_is_left(queue);

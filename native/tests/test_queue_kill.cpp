@@ -22,7 +22,7 @@ struct Ledger {
 // Does everything that a queue is for, at random.
 class Worker {
 public:
-    Worker(Queue& queue, Ledger& ledger, uint64_t number)
+    Worker(QueueObject& queue, Ledger& ledger, uint64_t number)
         : queue_(queue), ledger_(ledger), random_(number + 7), number_(number), next_(number * kPerWorker) {}
 
     void step() {
@@ -139,7 +139,7 @@ private:
         if (queue_.take_block(random_.below(20'000), unit, in_ms(kLockPatience), why) == Status::ok) queue_.give_block(unit);
     }
 
-    Queue& queue_;
+    QueueObject& queue_;
     Ledger& ledger_;
     Random random_;
     const uint64_t number_;
@@ -179,7 +179,7 @@ static void check_ledger(Ledger& ledger, const char* point) {
 }
 
 // Whoever is left goes on at once, and in the end all is accounted for.
-static void finish(Queue& queue, Ledger& ledger, Worker& survivor, const char* point) {
+static void finish(QueueObject& queue, Ledger& ledger, Worker& survivor, const char* point) {
     int64_t died = os::now_ns();
     for (int i = 0; i < 200; ++i) survivor.step();
     CHECK(os::now_ns() - died < 3'000'000'000);
@@ -194,12 +194,12 @@ static void finish(Queue& queue, Ledger& ledger, Worker& survivor, const char* p
 // Kills one at the point when it comes there for the `count`th time, beside a survivor that is at work.
 static void kill_at(const char* point, int count, const char* after = nullptr) {
     auto& ledger = shared<Ledger>();
-    Queue queue;
+    QueueObject queue;
     create(queue, {.units = 24, .start = count % 2 ? 0 : kLongAgo});
     Worker survivor(queue, ledger, 1);
     for (int i = 0; i < 20; ++i) survivor.step();
     Child victim([&] {
-        Queue own;
+        QueueObject own;
         open(own);
         Worker worker(own, ledger, 0);
         arm(point, count);
@@ -212,7 +212,7 @@ static void kill_at(const char* point, int count, const char* after = nullptr) {
         Child second([&] {
             // Opening may take over already: the slot of the dead is the lowest that is free.
             arm(after);
-            Queue own;
+            QueueObject own;
             open(own);
             Worker worker(own, ledger, 2);
             for (int i = 0; i < 15'000; ++i) worker.step();
@@ -251,7 +251,7 @@ PROCESS_TEST(killed_while_recovering) {
         for (int count : {1, 2, 4}) {
             if (count > 1 && is_one_of(point, {"recover_done"})) continue;
             auto& ledger = shared<Ledger>();
-            Queue queue;
+            QueueObject queue;
             create(queue, {.units = 64});
             Worker survivor(queue, ledger, 1);
             std::vector<Child> first;
@@ -276,13 +276,13 @@ PROCESS_TEST(killed_while_recovering) {
 
 PROCESS_TEST(killed_at_any_instruction) {
     auto& ledger = shared<Ledger>();
-    Queue queue;
+    QueueObject queue;
     create(queue, {.units = 48, .start = kLongAgo});
     Random random(11);
     uint64_t number = 1;
     auto start = [&] {
         return Child([&, number] {
-            Queue own;
+            QueueObject own;
             open(own);
             Worker worker(own, ledger, number);
             for (;;) worker.step();

@@ -8,7 +8,7 @@ using namespace test;
 static uint64_t deliveries(Taken& taken) { return taken.message.deliveries; }
 
 TEST(acknowledged_is_gone) {
-    Queue queue;
+    QueueObject queue;
     create(queue);
     Taken first, second;
     for (uint64_t size : {100, 20'000}) {
@@ -23,7 +23,7 @@ TEST(acknowledged_is_gone) {
 }
 
 TEST(given_back_comes_first_and_the_oldest_before_all) {
-    Queue queue;
+    QueueObject queue;
     create(queue, {.start = kLongAgo});
     Taken all[3], taken;
     for (uint64_t id = 1; id <= 4; ++id) CHECK(put(queue, id, id == 2 ? 20'000 : 100) == Status::ok);
@@ -39,7 +39,7 @@ TEST(given_back_comes_first_and_the_oldest_before_all) {
 }
 
 TEST(a_replacement_goes_back_in_place_of_the_block) {
-    Queue queue;
+    QueueObject queue;
     create(queue);
     Taken first, second;
     Outgoing copy;
@@ -56,7 +56,7 @@ TEST(a_replacement_goes_back_in_place_of_the_block) {
 
 TEST(a_lease_keeps_what_it_stands_for) {
     // The ring goes around many times past a leased record.
-    Queue queue;
+    QueueObject queue;
     create(queue, {.units = 16});
     Taken kept, taken;
     CHECK(put(queue, 1, 1000) == Status::ok && put(queue, 2, 10'000) == Status::ok);
@@ -74,7 +74,7 @@ TEST(a_lease_keeps_what_it_stands_for) {
 }
 
 TEST(too_many_deliveries_are_told) {
-    Queue queue;
+    QueueObject queue;
     create(queue, {.max_deliveries = 3});
     Taken taken;
     for (uint64_t size : {100, 20'000}) {
@@ -93,7 +93,7 @@ TEST(too_many_deliveries_are_told) {
 }
 
 TEST(thousands_of_leases_at_once) {
-    Queue queue;
+    QueueObject queue;
     create(queue, {.units = 512});
     const uint64_t count = 10'000;
     std::vector<std::unique_ptr<Taken>> all;
@@ -116,12 +116,12 @@ TEST(thousands_of_leases_at_once) {
 }
 
 TEST(closing_gives_back_what_is_leased) {
-    Queue here;
+    QueueObject here;
     create(here);
     Taken taken;
     for (uint64_t id = 1; id <= 3; ++id) CHECK(put(here, id, id * 5000) == Status::ok);
     {
-        Queue other;
+        QueueObject other;
         open(other);
         Taken all[3];
         for (auto& one : all) CHECK(lease(other, one) == Status::ok);
@@ -134,7 +134,7 @@ TEST(closing_gives_back_what_is_leased) {
 }
 
 TEST(the_stream_has_not_ended_while_another_may_give_back) {
-    Queue here, other;
+    QueueObject here, other;
     create(here);
     open(other);
     Taken mine, taken;
@@ -146,7 +146,7 @@ TEST(the_stream_has_not_ended_while_another_may_give_back) {
 }
 
 TEST(what_came_back_counts_with_its_bytes) {
-    Queue queue;
+    QueueObject queue;
     create(queue, {.start = kLongAgo});
     Taken all[3], taken;
     for (uint64_t id = 1; id <= 3; ++id) CHECK(put(queue, id, id == 2 ? 20'000 : 100 * id) == Status::ok);
@@ -166,7 +166,7 @@ TEST(what_came_back_counts_with_its_bytes) {
 }
 
 TEST(nothing_waits_after_an_immediate_shutdown) {
-    Queue here, other;
+    QueueObject here, other;
     create(here);
     open(other);
     Taken mine, others, taken;
@@ -181,7 +181,7 @@ TEST(nothing_waits_after_an_immediate_shutdown) {
 
 TEST(the_last_one_out_is_told_what_goes_with_it) {
     for (auto lifetime : {Lifetime::attached, Lifetime::kept}) {
-        Queue here, other;
+        QueueObject here, other;
         create(here, {.lifetime = lifetime});
         open(other);
         Taken taken;
@@ -196,7 +196,7 @@ TEST(the_last_one_out_is_told_what_goes_with_it) {
 PROCESS_TEST(leases_stand_while_the_memory_grows) {
     for (int round = 0; round < 10; ++round) {
         auto& ready = shared<Rendezvous>();
-        Queue queue;
+        QueueObject queue;
         create(queue, {.units = 4096});
         for (uint64_t id = 1; id <= 4000; ++id) CHECK(put(queue, id, 16) == Status::ok);
         Child grower([&] {
@@ -219,11 +219,11 @@ PROCESS_TEST(leases_stand_while_the_memory_grows) {
 PROCESS_TEST(a_dead_holders_leases_come_to_who_waits) {
     for (uint64_t start : {uint64_t(0), kLongAgo}) {
         auto& ready = shared<Rendezvous>();
-        Queue queue;
+        QueueObject queue;
         create(queue, {.start = start});
         for (uint64_t id = 1; id <= 5; ++id) CHECK(put(queue, id, id % 2 ? 100 : 20'000) == Status::ok);
         Child holder([&] {
-            Queue own;
+            QueueObject own;
             open(own);
             Taken all[5];
             for (auto& one : all) CHECK(lease(own, one) == Status::ok);
@@ -250,11 +250,11 @@ PROCESS_TEST(a_dead_holders_leases_come_to_who_waits) {
 }
 
 PROCESS_TEST(a_lease_on_what_a_dead_getter_had_marked_keeps_its_block) {
-    Queue queue;
+    QueueObject queue;
     create(queue);
     CHECK(put(queue, 1, 20'000) == Status::ok);
     Child getter([&] {
-        Queue own;
+        QueueObject own;
         open(own);
         Taken taken;
         arm("get_block_held");
@@ -275,7 +275,7 @@ PROCESS_TEST(a_lease_on_what_a_dead_getter_had_marked_keeps_its_block) {
 }
 
 PROCESS_TEST(a_stopped_holder_keeps_its_lease) {
-    Queue queue;
+    QueueObject queue;
     create(queue);
     CHECK(put(queue, 1, 20'000) == Status::ok);
     Child holder([&] {
@@ -294,12 +294,12 @@ PROCESS_TEST(a_stopped_holder_keeps_its_lease) {
 }
 
 PROCESS_TEST(a_job_that_kills_its_holders_expires) {
-    Queue queue;
+    QueueObject queue;
     create(queue, {.max_deliveries = 3});
     CHECK(put(queue, 1, 20'000) == Status::ok);
     for (int i = 0; i < 3; ++i) {
         Child victim([&] {
-            Queue own;
+            QueueObject own;
             open(own);
             Taken taken;
             CHECK(lease(own, taken, in_ms(5000)) == Status::ok && !taken.message.expired);
@@ -315,16 +315,16 @@ PROCESS_TEST(a_job_that_kills_its_holders_expires) {
 
 PROCESS_TEST(leases_of_more_dead_than_one_look_takes) {
     // Each holder is dead before the next comes; all lie about when somebody looks.
-    Queue queue;
+    QueueObject queue;
     create(queue, {.units = 256});
     auto& ready = shared<Rendezvous>();
     const uint64_t holders = 150;
     for (uint64_t id = 1; id <= holders; ++id) CHECK(put(queue, id, id % 5 ? 100 : 9000) == Status::ok);
     Child host([&] {
-        std::vector<std::unique_ptr<Queue>> all;
+        std::vector<std::unique_ptr<QueueObject>> all;
         for (uint64_t i = 0; i < holders; ++i) {
             Taken taken;
-            open(*all.emplace_back(std::make_unique<Queue>()));
+            open(*all.emplace_back(std::make_unique<QueueObject>()));
             CHECK(lease(*all.back(), taken) == Status::ok);
         }
         ready.meet(2);

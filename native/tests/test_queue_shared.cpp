@@ -17,7 +17,7 @@ struct Notes {
 static uint64_t id_of(uint64_t producer, uint64_t number) { return producer << 32 | number; }
 
 // Each message by itself, or some together.
-static void produce(Queue& queue, uint64_t producer, uint64_t pages, bool batches) {
+static void produce(QueueObject& queue, uint64_t producer, uint64_t pages, bool batches) {
     Random random(producer + 1);
     std::vector<char> bytes(16 * 1024);
     for (uint64_t number = 0; number < kMessages;) {
@@ -45,7 +45,7 @@ static void produce(Queue& queue, uint64_t producer, uint64_t pages, bool batche
 }
 
 // Until the end of the stream.
-static void consume(Queue& queue, Notes& notes, uint64_t seed, bool leases) {
+static void consume(QueueObject& queue, Notes& notes, uint64_t seed, bool leases) {
     Random random(seed);
     uint64_t next[kMost] = {};
     Taken taken;
@@ -77,7 +77,7 @@ struct Plan {
     bool batches = false, leases = false;
 };
 
-static void check_all_arrived(Queue& queue, Notes& notes, const Plan& plan) {
+static void check_all_arrived(QueueObject& queue, Notes& notes, const Plan& plan) {
     for (int i = 0; i < plan.producers; ++i)
         for (auto& arrived : notes.arrived[i]) CHECK(arrived == 1);
     CHECK(notes.count == kMessages * uint64_t(plan.producers));
@@ -87,12 +87,12 @@ static void check_all_arrived(Queue& queue, Notes& notes, const Plan& plan) {
 
 static void run_processes(const Plan& plan) {
     auto& notes = shared<Notes>();
-    Queue queue;
+    QueueObject queue;
     create(queue, plan.shape);
     std::vector<Child> producers, consumers;
     for (int i = 0; i < plan.consumers; ++i)
         consumers.emplace_back([&, i] {
-            Queue own;
+            QueueObject own;
             open(own);
             consume(own, notes, uint64_t(i) + 100, plan.leases);
         });
@@ -109,7 +109,7 @@ static void run_processes(const Plan& plan) {
 
 static void run_threads(const Plan& plan) {
     auto& notes = shared<Notes>();
-    Queue queue;
+    QueueObject queue;
     create(queue, plan.shape);
     std::vector<std::thread> producers, consumers;
     for (int i = 0; i < plan.consumers; ++i)
@@ -136,7 +136,7 @@ PROCESS_TEST(processes_with_leases) { run_processes({3, 3, {.units = 24, .start 
 PROCESS_TEST(processes_with_a_limit) { run_processes({3, 3, {.units = 64, .limit = 4}, 1, false, true}); }
 
 PROCESS_TEST(a_put_that_succeeds_comes_before_the_end_of_the_stream) {
-    Queue queue;
+    QueueObject queue;
     create(queue);
     Child producer([&] {
         rejoin(queue);
@@ -157,7 +157,7 @@ PROCESS_TEST(everything_put_before_a_shutdown_is_taken) {
     // Producers run into the shutdown at full speed.
     for (int round = 0; round < 40; ++round) {
         auto& notes = shared<Notes>();
-        Queue queue;
+        QueueObject queue;
         create(queue);
         std::vector<Child> children;
         for (uint64_t i = 0; i < 2; ++i)

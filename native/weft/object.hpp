@@ -41,7 +41,6 @@ public:
         return bell;
     }
 
-protected:
     void ring_bell() noexcept {
         if (int fd = bell(false); fd >= 0) os::ring(fd);
     }
@@ -51,6 +50,7 @@ protected:
         if (event.notify(count)) ring_bell();
     }
 
+protected:
     // The last step of closing; whether the segment went with it.
     bool detach() noexcept {
         if (int bell = bell_.exchange(-1); bell >= 0) ::close(bell);

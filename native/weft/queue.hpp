@@ -1,4 +1,6 @@
-// The queue: a two-ended ring of records, blocks for large payloads, leases, and recovery.
+// A queue: a two-ended ring of records, blocks for large payloads, leases, and recovery. It stands anywhere in
+// a segment: that of a queue has one, that of a pipe one for each direction. Whose segment it is, its home
+// (queue_home.hpp), has the participants, and sees to what the dead leave in all its queues.
 //
 // Lock order: producers, consumers, pool. No lock is held while anything outside this file runs.
 // The parts: queue_put.hpp (the producers' end), queue_take.hpp (the consumers' end and leases),
@@ -52,15 +54,45 @@ struct Batched {
     const char* next() const noexcept { return data - sizeof(RecordHeader) + record_bytes(size); }
 };
 
-class Queue final : public Object {
+class Queue;
+
+// What a queue asks of the object that it belongs to.
+class QueueHome : public Object {
 public:
-    // spec.geometry holds units, limit, max_message and max_deliveries.
-    Status create(const char* directory, const char* name, SegmentSpec spec, Failure& why) override;
-    Status open(const char* directory, const char* name, Failure& why) override;
-    uint64_t close() noexcept override;
-    Status ensure_joined(Failure& why) noexcept override {
-        return people_.foreign() ? rejoin(why) : Status::ok;
+    // Gives back what the dead owned in all its queues (queue_recover.hpp). True if somebody was dead. Waits for
+    // each lock at most so long; less than what finds a lock's owner dead leaves that to whoever waits for the lock.
+    bool recover(bool at_once, int64_t patience_ns = 2 * RobustLock::kOwnerCheckNs) noexcept;
+    Status ensure_joined(Failure& why) noexcept override { return people_.foreign() ? rejoin(why) : Status::ok; }
+
+protected:
+    void add(Queue& queue) noexcept { queues_[count_++] = &queue; }
+    void inherit() noexcept;
+    Status rejoin(Failure& why) noexcept;
+    // The first step of closing: what this participant owns is given back.
+    void give_up() noexcept;
+
+private:
+    static constexpr int kMost = 2;
+    Queue* queues_[kMost] = {};
+    int count_ = 0;
+    std::atomic<bool> has_inherited_{false};  // its slot was a dead participant's, whose belongings lie about still
+};
+
+class Queue {
+public:
+    explicit Queue(QueueHome& home) noexcept : home_(home), segment_(home.segment()), people_(home.people()) {}
+
+    // Reserves what a new one needs first, at that place of its file: 0 or an errno.
+    static int prepare(char* base, int fd, uint64_t at, const QueueGeometry& geometry) noexcept;
+    static uint64_t prepared_bytes(const QueueGeometry& geometry) noexcept {
+        return 2 * os::kPage + geometry.extent_units * Pool::kUnitBytes;
     }
+    // The segment is mapped: here it stands.
+    void bind(uint64_t at, const QueueGeometry& geometry) noexcept;
+    // Its home is closing.
+    void unbind() noexcept { state_ = nullptr; }
+    bool is_bound() const noexcept { return state_; }
+    Participants& people() noexcept { return people_; }
 
     // --- producers (queue_put.hpp). `patience_ns`: until when to wait for a lock, not for room.
     Status put(const Outgoing& message, int64_t patience_ns, Failure& why) noexcept;
@@ -111,9 +143,15 @@ public:
     // --- the end of the stream, and of others
     void shut_down(bool immediate) noexcept;
     uint32_t shut() const noexcept { return state_->shut.load(std::memory_order_acquire); }
-    // Gives back what the dead owned (queue_recover.hpp). True if somebody was dead. Waits for each lock at
-    // most so long; less than what finds a lock's owner dead leaves that to whoever waits for the lock.
-    bool recover(bool at_once, int64_t patience_ns = 2 * RobustLock::kOwnerCheckNs) noexcept;
+    // See QueueHome.
+    bool recover(bool at_once, int64_t patience_ns = 2 * RobustLock::kOwnerCheckNs) noexcept {
+        return home_.recover(at_once, patience_ns);
+    }
+    // The home's part of it, with the locks that could be had (queue_recover.hpp).
+    enum class Recovered { nothing, leases, all };
+    Recovered recover_owned(int64_t now_ns, int64_t patience_ns) noexcept;
+    bool begins_scan(bool at_once, int64_t now_ns) noexcept;
+    bool give_back_own() noexcept;
     Pool& pool() noexcept { return pool_; }
     QueueState& state() noexcept { return *state_; }
     const QueueGeometry& geometry() const noexcept { return geometry_; }
@@ -125,14 +163,11 @@ private:
         uint32_t extent;
     };
     Lease* leases() const noexcept {
-        return reinterpret_cast<Lease*>(segment_.base() + QueueGeometry::kLeasesAt);
+        return reinterpret_cast<Lease*>(segment_.base() + at_ + QueueGeometry::kLeasesAt);
     }
     uint32_t lease_count() noexcept;
     char* at(uint64_t offset) const noexcept { return segment_.base() + units_at_ + offset; }
 
-    Status rejoin(Failure& why) noexcept;
-    void inherit() noexcept;
-    void bind() noexcept;
     Status lock_producers(int64_t patience_ns) noexcept;
     Status lock_consumers(int64_t patience_ns) noexcept;
     void repair_producers() noexcept;
@@ -145,8 +180,8 @@ private:
     uint64_t fresh_units(int64_t now_ns) noexcept;
     Status next_extent(Cursor& cursor, Failure& why) noexcept;
     void commit(const Cursor& cursor) noexcept;
-    void notify_items(int count) noexcept { notify(state_->items, count); }
-    void notify_room(int count) noexcept { notify(state_->room, count); }
+    void notify_items(int count) noexcept { home_.notify(state_->items, count); }
+    void notify_room(int count) noexcept { home_.notify(state_->room, count); }
     void notify_taken(uint32_t count, bool left_extent) noexcept;
     bool is_extent_spent(uint32_t unit, uint64_t word) noexcept;
 
@@ -172,95 +207,40 @@ private:
     Status sleep(Event& event, uint32_t announced, std::atomic<uint32_t>& sleepers, int64_t deadline_ns,
                  Waiting mode) noexcept;
 
+    QueueHome& home_;
+    Segment& segment_;
+    Participants& people_;
     Pool pool_;
     QueueState* state_ = nullptr;
     QueueGeometry geometry_{};
-    uint64_t units_at_ = 0;
+    uint64_t at_ = 0;        // where in the segment
+    uint64_t units_at_ = 0;  // … and its pages
     Patience patience_;
     std::atomic<uint64_t> glanced_{0};       // head when this handle last found the queue empty
     std::atomic<int64_t> taken_ns_{0};       // when this handle last took memory for messages
     std::atomic<uint32_t> known_leases_{0};  // entries of the lease table seen to be backed
-    std::atomic<bool> has_inherited_{false}; // its slot was a dead participant's, whose belongings lie about still
 };
 
 // ---------------------------------------------------------------------------------------------
 
-inline void Queue::bind() noexcept {
-    state_ = reinterpret_cast<QueueState*>(segment_.base() + kObjectAt);
-    units_at_ = geometry_.units_at();
-    pool_.bind(segment_, &state_->pool, QueueGeometry::kTableAt, units_at_, geometry_.units);
+inline void Queue::bind(uint64_t at, const QueueGeometry& geometry) noexcept {
+    geometry_ = geometry;
+    at_ = at;
+    state_ = reinterpret_cast<QueueState*>(segment_.base() + at);
+    units_at_ = at + geometry_.units_at();
+    pool_.bind(segment_, &state_->pool, at + QueueGeometry::kTableAt, units_at_, geometry_.units);
 }
 
-inline Status Queue::create(const char* directory, const char* name, SegmentSpec spec, Failure& why) {
-    geometry_ = QueueGeometry::of(spec.geometry);
-    spec.kind = kQueueKind;
-    spec.file_bytes = geometry_.file_bytes();
-    spec.object_bytes = os::kPage;
-    spec.prepare_bytes = 2 * os::kPage + geometry_.extent_units * Pool::kUnitBytes;
-    // The ring's first extent is unit 0, where tail and head begin.
-    spec.prepare = [](char* base, int fd, const SegmentSpec& self) -> int {
-        auto g = QueueGeometry::of(self.geometry);
-        if (int error = os::reserve(fd, QueueGeometry::kLeasesAt, os::kPage)) return error;
-        if (int error = os::reserve(fd, QueueGeometry::kTableAt, os::kPage)) return error;
-        if (int error = os::reserve(fd, g.units_at(), g.extent_units * Pool::kUnitBytes)) return error;
-        auto first = reinterpret_cast<Unit*>(base + QueueGeometry::kTableAt);
-        first->ticket.store(Unit::kNoTicket);
-        first->word.store(Unit::make(Run::ring, 0, g.extent_units));
-        reinterpret_cast<QueueState*>(base + kObjectAt)->pool.reserved.store(g.extent_units);
-        return 0;
-    };
-    Status status = segment_.create(directory, name, spec, why);
-    if (status != Status::ok) return status;
-    bind();
-    return people_.join(segment_, why);
-}
-
-inline Status Queue::open(const char* directory, const char* name, Failure& why) {
-    Status status = segment_.open(directory, name, why);
-    if (status != Status::ok) return status;
-    const SegmentHeader& header = segment_.header();
-    if (header.kind != kQueueKind) return Status::ok;  // the caller compares kinds and says so
-    geometry_ = QueueGeometry::of(header.geometry);
-    if (!geometry_.is_sane() || header.file_bytes != geometry_.file_bytes() ||
-        segment_.file_bytes() != header.file_bytes) {
-        why.step = "reading the geometry";
-        return Status::corrupted;
-    }
-    bind();
-    status = people_.join(segment_, why);
-    if (status == Status::ok) inherit();
-    return status;
-}
-
-inline Status Queue::rejoin(Failure& why) noexcept {
-    Status status = people_.join(segment_, why);
-    if (status == Status::ok) inherit();
-    return status;
-}
-
-// Who gets a dead participant's slot sees to what that one left: nobody will find the death any more. What
-// can't be done now, since a stopped process has a lock, is done later.
-inline void Queue::inherit() noexcept {
-    has_inherited_.store(people_.inherited(), std::memory_order_relaxed);
-    recover(people_.inherited());
-}
-
-inline uint64_t Queue::close() noexcept {
-    if (!segment_.attached()) return 0;
-    if (state_ && people_.self() && !people_.foreign()) {
-        // Who cannot get the lock, or has still to see to a death, leaves as the dead do, and the living give
-        // back what it had.
-        if (lock_consumers(os::now_ns() + 1'000'000'000) == Status::ok) {
-            recover_leases(true);
-            state_->consumers.unlock();
-            if (has_inherited_.load(std::memory_order_relaxed)) recover(true);
-            if (!has_inherited_.load(std::memory_order_relaxed)) people_.leave();
-        }
-        wake_all();
-    }
-    const uint64_t left = state_ ? depth() : 0;
-    state_ = nullptr;
-    return detach() ? left : 0;
+// The ring's first extent is unit 0, where tail and head begin.
+inline int Queue::prepare(char* base, int fd, uint64_t at, const QueueGeometry& g) noexcept {
+    if (int error = os::reserve(fd, at + QueueGeometry::kLeasesAt, os::kPage)) return error;
+    if (int error = os::reserve(fd, at + QueueGeometry::kTableAt, os::kPage)) return error;
+    if (int error = os::reserve(fd, at + g.units_at(), g.extent_units * Pool::kUnitBytes)) return error;
+    auto first = reinterpret_cast<Unit*>(base + at + QueueGeometry::kTableAt);
+    first->ticket.store(Unit::kNoTicket);
+    first->word.store(Unit::make(Run::ring, 0, g.extent_units));
+    reinterpret_cast<QueueState*>(base + at)->pool.reserved.store(g.extent_units);
+    return 0;
 }
 
 inline void Queue::wake_all() noexcept {

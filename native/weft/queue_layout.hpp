@@ -1,6 +1,6 @@
-// The queue's part of its segment.
+// A queue's part of its segment, from where it begins; a queue's own segment has it at kObjectAt.
 //
-//   kObjectAt            QueueState
+//   0                    QueueState
 //   + 1 page             Lease[kMaxLeases]      who holds what it has not acknowledged
 //   + leases             Unit[units]            the pool's table
 //   + table              pages                  ring extents and payload blocks
@@ -167,12 +167,13 @@ struct QueueGeometry {
     uint64_t max_message;   // bytes
     uint64_t max_deliveries;  // a message handed out this often without success is expired; 0: never
 
-    static constexpr uint64_t kLeasesAt = kObjectAt + os::kPage;
+    // All from where the queue begins.
+    static constexpr uint64_t kLeasesAt = os::kPage;
     static constexpr uint64_t kTableAt = kLeasesAt + kMaxLeases * sizeof(Lease);
     uint64_t units_at() const noexcept {
         return (kTableAt + units * sizeof(Unit) + os::kPage - 1) / os::kPage * os::kPage;
     }
-    uint64_t file_bytes() const noexcept { return units_at() + units * Pool::kUnitBytes; }
+    uint64_t bytes() const noexcept { return units_at() + units * Pool::kUnitBytes; }
 
     // How many pages a fast stream goes through before it comes back to the first: well beyond a core's own
     // cache (1 MiB or 2 as a rule) on both sides, and little of what the cores share.

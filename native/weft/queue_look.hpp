@@ -13,15 +13,20 @@ class QueueLook {
 public:
     // False: the segment is no sane queue, or has been cut off meanwhile.
     bool read(const Look& look) noexcept {
+        const QueueGeometry geometry = QueueGeometry::of(look.header().geometry);
+        return look.header().kind == kQueueKind && geometry.is_sane() &&
+               kObjectAt + geometry.bytes() == look.header().file_bytes && read_at(look, kObjectAt, geometry);
+    }
+
+    // A queue that stands there, in a segment of that size by its header.
+    bool read_at(const Look& look, uint64_t at, const QueueGeometry& geometry) noexcept {
         look_ = &look;
-        geometry_ = QueueGeometry::of(look.header().geometry);
+        at_ = at;
+        geometry_ = geometry;
         // Two copies, since each is made from front to back while the queue goes on: a head read before the
         // tail is never ahead of it.
-        if (look.header().kind != kQueueKind || !geometry_.is_sane() ||
-            geometry_.file_bytes() != look.header().file_bytes || geometry_.file_bytes() != look.file_bytes() || !look.read(first_, kObjectAt, sizeof first_) ||
-            !look.read(second_, kObjectAt, sizeof second_))
-            return false;
-        return true;
+        return look.header().file_bytes == look.file_bytes() && look.read(first_, at, sizeof first_) &&
+               look.read(second_, at, sizeof second_);
     }
 
     const QueueState& state() const noexcept { return *std::launder(reinterpret_cast<const QueueState*>(second_)); }
@@ -67,7 +72,7 @@ private:
         char table[os::kPage];
         for (uint32_t i = 0; i < end && i < kMaxLeases; ++i) {
             if (i % kAtATime == 0 &&
-                !look_->read(table, QueueGeometry::kLeasesAt + i * sizeof(Lease), sizeof table))
+                !look_->read(table, at_ + QueueGeometry::kLeasesAt + i * sizeof(Lease), sizeof table))
                 return;
             uint64_t word, place;
             memcpy(&word, table + i % kAtATime * sizeof(Lease) + offsetof(Lease, word), sizeof word);
@@ -86,7 +91,7 @@ private:
         for (uint64_t unit = 0; unit < end;) {
             if (unit / kAtATime != page) {
                 page = unit / kAtATime;
-                if (!look_->read(table, QueueGeometry::kTableAt + page * sizeof table, sizeof table)) return;
+                if (!look_->read(table, at_ + QueueGeometry::kTableAt + page * sizeof table, sizeof table)) return;
             }
             uint64_t word, ticket;
             memcpy(&word, table + unit % kAtATime * sizeof(Unit) + offsetof(Unit, word), sizeof word);
@@ -102,13 +107,14 @@ private:
     uint64_t bytes_at(uint64_t place) const noexcept {
         RecordHeader header;
         BlockRecord block;
-        const uint64_t at = geometry_.units_at() + place;
+        const uint64_t at = at_ + geometry_.units_at() + place;
         if (place >= geometry_.units * Pool::kUnitBytes || !look_->read(&header, at, sizeof header)) return 0;
         if (header.kind != RecordKind::block) return header.size;
         return look_->read(&block, at + sizeof header, sizeof block) ? block.total : 0;
     }
 
     const Look* look_ = nullptr;
+    uint64_t at_ = 0;
     QueueGeometry geometry_{};
     alignas(QueueState) char first_[sizeof(QueueState)];
     alignas(QueueState) char second_[sizeof(QueueState)];

@@ -55,22 +55,19 @@ inline void Queue::recover_blocks(bool own) noexcept {
     });
 }
 
-inline bool Queue::recover(bool at_once, int64_t patience_ns) noexcept {
-    // One look in a while is enough for all who wait; a look at many costs more, since the kernel walks
-    // through all their locks for each.
-    int64_t now = os::now_ns(), last = state_->scanned_ns.load(std::memory_order_relaxed);
-    const auto since = now - last;
+// One look in a while is enough for all who wait; a look at many costs more, since the kernel walks through
+// all their locks for each.
+inline bool Queue::begins_scan(bool at_once, int64_t now_ns) noexcept {
+    int64_t last = state_->scanned_ns.load(std::memory_order_relaxed);
+    const auto since = now_ns - last;
     if (!at_once && since >= 0 && (since < 5'000'000 || since < people_.reserved_slots() * 50'000)) return false;
-    if (!state_->scanned_ns.compare_exchange_strong(last, now) && !at_once) return false;
-    Owner dead[64];
-    uint32_t count = 0;
-    bool any = people_.each_dead([&](Owner owner) {
-        if (count < 64) dead[count++] = owner;
-    });
-    if (!any && !at_once && !has_inherited_.load(std::memory_order_relaxed)) return false;
-    // Leases need the consumers' lock alone: a producer that is stopped under its own keeps no job from the
-    // next holder. What else the dead had, and their slots, wait for it then.
-    const bool both = lock_producers(now + patience_ns) == Status::ok;
+    return state_->scanned_ns.compare_exchange_strong(last, now_ns) || at_once;
+}
+
+// Leases need the consumers' lock alone: a producer that is stopped under its own keeps no job from the next
+// holder. What else the dead had, and their slots, wait for it then.
+inline Queue::Recovered Queue::recover_owned(int64_t now_ns, int64_t patience_ns) noexcept {
+    const bool both = lock_producers(now_ns + patience_ns) == Status::ok;
     const bool consumers = lock_consumers(os::now_ns() + patience_ns) == Status::ok;
     if (consumers) {
         recover_leases(false);
@@ -78,14 +75,66 @@ inline bool Queue::recover(bool at_once, int64_t patience_ns) noexcept {
         state_->consumers.unlock();
     }
     if (both) state_->producers.unlock();
-    if (!consumers) return false;
-    if (both) {
+    return !consumers ? Recovered::nothing : both ? Recovered::all : Recovered::leases;
+}
+
+// As on closing: this participant's leases; false if the lock can't be had.
+inline bool Queue::give_back_own() noexcept {
+    if (lock_consumers(os::now_ns() + 1'000'000'000) != Status::ok) return false;
+    recover_leases(true);
+    state_->consumers.unlock();
+    return true;
+}
+
+inline bool QueueHome::recover(bool at_once, int64_t patience_ns) noexcept {
+    const int64_t now = os::now_ns();
+    if (!queues_[0]->begins_scan(at_once, now)) return false;
+    Owner dead[64];
+    uint32_t count = 0;
+    bool any = people_.each_dead([&](Owner owner) {
+        if (count < 64) dead[count++] = owner;
+    });
+    if (!any && !at_once && !has_inherited_.load(std::memory_order_relaxed)) return false;
+    bool some = false, all = true;
+    for (int i = 0; i < count_; ++i) {
+        const Queue::Recovered how = queues_[i]->recover_owned(os::now_ns(), patience_ns);
+        some |= how != Queue::Recovered::nothing;
+        all &= how == Queue::Recovered::all;
+    }
+    if (!some) return false;
+    if (all) {
         WEFT_FAULT(recover_done);
         for (uint32_t i = 0; i < count; ++i) people_.bury(dead[i]);
         has_inherited_.store(false, std::memory_order_relaxed);
     }
-    wake_all();
+    for (int i = 0; i < count_; ++i) queues_[i]->wake_all();
     return any;
+}
+
+// Who gets a dead participant's slot sees to what that one left: nobody will find the death any more. What
+// can't be done now, since a stopped process has a lock, is done later.
+inline void QueueHome::inherit() noexcept {
+    has_inherited_.store(people_.inherited(), std::memory_order_relaxed);
+    recover(people_.inherited());
+}
+
+inline Status QueueHome::rejoin(Failure& why) noexcept {
+    Status status = people_.join(segment_, why);
+    if (status == Status::ok) inherit();
+    return status;
+}
+
+// Who cannot get a lock, or has still to see to a death, leaves as the dead do, and the living give back what it
+// had.
+inline void QueueHome::give_up() noexcept {
+    if (!people_.self() || people_.foreign()) return;
+    bool done = true;
+    for (int i = 0; i < count_; ++i) done &= queues_[i]->give_back_own();
+    if (done) {
+        if (has_inherited_.load(std::memory_order_relaxed)) recover(true);
+        if (!has_inherited_.load(std::memory_order_relaxed)) people_.leave();
+    }
+    for (int i = 0; i < count_; ++i) queues_[i]->wake_all();
 }
 
 }  // namespace weft

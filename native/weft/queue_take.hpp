@@ -257,7 +257,7 @@ inline Status Queue::reserve_lease(uint32_t& index) noexcept {
     bool found = state_->leased.load(std::memory_order_relaxed) < end / 2 && find_free_lease(end, index);
     if (found) return Status::ok;
     if (end < kMaxLeases) {
-        const uint64_t at = QueueGeometry::kLeasesAt + end * sizeof(Lease);
+        const uint64_t at = at_ + QueueGeometry::kLeasesAt + end * sizeof(Lease);
         if (at % os::kPage != 0 || os::reserve(segment_.fd(), at, os::kPage) == 0) {
             index = end;
             state_->lease_end.store(end + 1, std::memory_order_relaxed);

@@ -4,10 +4,10 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libcpp cimport bool
 
-from weft._core.native cimport Failure, Object, Owner, Status, Waiting, atomic_u32, atomic_u64
+from weft._core.native cimport Failure, Object, Owner, Participants, Status, Waiting, atomic_u32, atomic_u64
 
 
-cdef extern from "weft/queue.hpp" namespace "weft" nogil:
+cdef extern from "weft/queue_home.hpp" namespace "weft" nogil:
     cdef enum class RecordKind(uint8_t):
         raw
         body
@@ -77,7 +77,8 @@ cdef extern from "weft/queue.hpp" namespace "weft" nogil:
         Batched(const char *)
         const char *next()
 
-    cdef cppclass CQueue "weft::Queue"(Object):
+    cdef cppclass CQueue "weft::Queue":
+        Participants &people()
         Status put(const Outgoing &, int64_t, Failure &)
         Status put_batch(const Outgoing *, uint32_t, uint32_t &, int64_t, Failure &)
         Status take_block(uint64_t, uint32_t &, int64_t, Failure &)
@@ -108,3 +109,6 @@ cdef extern from "weft/queue.hpp" namespace "weft" nogil:
         Pool &pool()
         QueueState &state()
         const QueueGeometry &geometry()
+
+    cdef cppclass QueueObject(Object):
+        pass

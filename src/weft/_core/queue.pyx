@@ -18,7 +18,7 @@ from libc.string cimport memcpy
 from weft._core.codec cimport Codec, Encoded
 from weft._core.handle cimport Attachment, Handle, describe
 from weft._core.native cimport Failure, Object, Owner, Status, Waiting, close_fd, hush, kForever, now_ns, ring_fd
-from weft._core.native_queue cimport Batched, CQueue, Incoming, Outgoing, RecordKind, kNowhere
+from weft._core.native_queue cimport Batched, CQueue, Incoming, Outgoing, QueueObject, RecordKind, kNowhere
 from weft._core.shelf cimport Shelf, append_to, list_for
 from weft._core.timing cimport LOCK_PATIENCE, STUCK, deadline_of, is_stuck
 
@@ -139,7 +139,7 @@ cdef class Queue(Handle):
                 self.listener = -1
             self.scratch = Encoded()
             Handle.check_open(self)
-        return self.q
+        return self.attachment.object
 
     def __dealloc__(self):
         if self.listener >= 0:

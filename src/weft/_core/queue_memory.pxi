@@ -7,14 +7,15 @@ cdef class QueueAttachment(Attachment):
     """This process's part in a queue's segment."""
 
     def __cinit__(self):
-        self.q = new CQueue()
-        self.object = self.q
+        cdef QueueObject *made = new QueueObject()
+        self.object = made
+        self.q = <CQueue *> made
 
     def __dealloc__(self):
         cdef uint64_t lost = 0
         with nogil:
-            lost = self.q.close()
-            del self.q
+            lost = self.object.close()
+            del self.object
         self.q = NULL
         self.object = NULL
         if lost == 0:

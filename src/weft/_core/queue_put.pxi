@@ -8,7 +8,8 @@ cdef inline CQueue *check_open(Queue self) except NULL:
 
 
 cdef int bell_fd(Queue self) except -1:
-    cdef int bell = check_open(self).bell(True)
+    check_open(self)
+    cdef int bell = self.attachment.object.bell(True)
     if bell < 0:
         policy.fail_os(self, "opening the doorbell", errno)
     return bell
