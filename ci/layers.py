@@ -108,6 +108,8 @@ def check_native() -> list[str]:
         "queue_layout",
         "queue",
         "queue_home",
+        "pipe_layout",
+        "pipe",
         "cell_layout",
         "cell",
         "arena_layout",

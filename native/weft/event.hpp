@@ -24,6 +24,11 @@ public:
     uint32_t announce_sleeper() noexcept { return announce(kSleepers); }
     uint32_t announce_bell() noexcept { return announce(kBell); }
 
+    // Has the bell rung at the next change; false if something has changed since `announced`.
+    bool arm_bell(uint32_t announced) noexcept {
+        return word_.compare_exchange_strong(announced, announced | kBell, std::memory_order_seq_cst);
+    }
+
     os::Sleep sleep(uint32_t announced, int64_t timeout_ns) noexcept {
         return os::futex_wait(word_, announced, timeout_ns);
     }

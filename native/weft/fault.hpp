@@ -66,6 +66,9 @@
     X(recover_lease)          /* one dead holder's lease given back */                             \
     X(recover_block)          /* one dead holder's block freed */                                  \
     X(recover_done)           /* all given back, slots still marked as in use */               \
+    X(pipe_entered)           /* noted as having an end, its place not taken */                    \
+    X(pipe_placed)            /* place taken, nobody told, the door still locked */                \
+    X(pipe_left)              /* has an end no more, the queues are not shut */                    \
     X(cell_claimed)           /* buffer claimed, nothing written into it */                        \
     X(cell_filled)            /* value written, not the latest */                                  \
     X(cell_grown)             /* memory for more buffers reserved, not yet offered */              \

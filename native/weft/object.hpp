@@ -50,6 +50,14 @@ public:
         if (event.notify(count)) ring_bell();
     }
 
+    // A new descriptor that becomes readable when the bell is rung, or -1 and errno; the caller closes it.
+    virtual int listen() noexcept {
+        const int bell = this->bell(true);
+        return bell < 0 ? -1 : os::listen_bell(bell);
+    }
+    // Quiet until the next ring.
+    virtual void hush(int listener) noexcept { os::hush(listener); }
+
 protected:
     // The last step of closing; whether the segment went with it.
     bool detach() noexcept {

@@ -66,6 +66,9 @@ public:
         known_ = 0;
     }
 
+    // The other pool in the segment: what is known to be behind that one is not behind this.
+    void set_sibling(const Pool& other) noexcept { sibling_ = &other; }
+
     static constexpr uint64_t units_for(uint64_t bytes) noexcept {
         return bytes == 0 ? 1 : (bytes + kUnitBytes - 1) / kUnitBytes;
     }
@@ -85,7 +88,8 @@ public:
         if (unit + count > capacity_ || unit + count < unit) return false;
         uint64_t claimed = state_->reserved.load(std::memory_order_acquire);
         if (claimed > capacity_ || unit + count > claimed) return false;
-        if (os::reserved_bytes(segment_->fd()) < claimed * kUnitBytes) return false;
+        const uint64_t elsewhere = sibling_ ? sibling_->known_.load(std::memory_order_relaxed) : 0;
+        if (os::reserved_bytes(segment_->fd()) < (claimed + elsewhere) * kUnitBytes) return false;
         known_ = claimed;
         return true;
     }
@@ -286,6 +290,7 @@ private:
     }
 
     Segment* segment_ = nullptr;
+    const Pool* sibling_ = nullptr;
     PoolState* state_ = nullptr;
     Unit* table_ = nullptr;
     uint64_t table_at_ = 0, units_at_ = 0, capacity_ = 0;

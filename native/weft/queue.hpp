@@ -21,6 +21,7 @@ struct Outgoing {
     uint32_t unit = Pool::kNowhere;     // or the block
     uint64_t total = 0;
     uint64_t body_size = 0;
+    uint8_t marks = 0;                  // see RecordHeader
 };
 
 // A message taken: copied to the caller's buffer, or the block which the taker now holds.
@@ -33,6 +34,7 @@ struct Incoming {
     uint64_t sequence = 0;
     uint32_t lease = ~0u;               // index of the lease, if leased
     uint32_t deliveries = 0;
+    uint8_t marks = 0;                  // see RecordHeader
     void clear() noexcept { *this = Incoming(); }
 
     bool expired = false;               // leased to be put aside: it has been delivered too often
@@ -63,6 +65,11 @@ public:
     // each lock at most so long; less than what finds a lock's owner dead leaves that to whoever waits for the lock.
     bool recover(bool at_once, int64_t patience_ns = 2 * RobustLock::kOwnerCheckNs) noexcept;
     Status ensure_joined(Failure& why) noexcept override { return people_.foreign() ? rejoin(why) : Status::ok; }
+
+    // Whether who waits here hears of deaths by the bell: after a nap in vain sleepers go to sleep beside it.
+    virtual bool watches() const noexcept { return false; }
+    // What a sleeper sees to that nothing has woken.
+    virtual void look_after() noexcept { recover(false); }
 
 protected:
     void add(Queue& queue) noexcept { queues_[count_++] = &queue; }
@@ -103,6 +110,8 @@ public:
     Status take_block(uint64_t bytes, uint32_t& unit, int64_t patience_ns, Failure& why) noexcept;
     // `read`: see Pool::give.
     void give_block(uint32_t unit, bool read = false) noexcept;
+    // A message in parts (kMore, kContinued) is given up in the middle: nobody will get any of it.
+    void end_series() noexcept;
     // Makes room by throwing away the oldest message; `empty` if there is none.
     Status drop_oldest(int64_t patience_ns) noexcept;
     void count_dropped_newest() noexcept { state_->dropped_newest.fetch_add(1, std::memory_order_relaxed); }
@@ -121,7 +130,10 @@ public:
     void count_dead_lettered() noexcept { state_->dead_lettered.fetch_add(1, std::memory_order_relaxed); }
 
     // --- waiting (queue_wait.hpp). Called without the GIL. ok: look again.
-    void begin_wait() noexcept { patience_.begin(); }
+    void begin_wait() noexcept {
+        patience_.begin();
+        napped_.store(false, std::memory_order_relaxed);
+    }
     Status wait_items(int64_t deadline_ns, Waiting mode) noexcept;
     bool glance_items(Waiting mode) noexcept;
     Status wait_room(uint32_t& announced, int64_t deadline_ns, Waiting mode) noexcept;
@@ -142,6 +154,8 @@ public:
 
     // --- the end of the stream, and of others
     void shut_down(bool immediate) noexcept;
+    // Nobody uses it: what is in it goes, and it is as new.
+    void reset() noexcept;
     uint32_t shut() const noexcept { return state_->shut.load(std::memory_order_acquire); }
     // See QueueHome.
     bool recover(bool at_once, int64_t patience_ns = 2 * RobustLock::kOwnerCheckNs) noexcept {
@@ -179,6 +193,7 @@ private:
     Status write_record(const Outgoing& message, Cursor& cursor, Failure& why) noexcept;
     uint64_t fresh_units(int64_t now_ns) noexcept;
     Status next_extent(Cursor& cursor, Failure& why) noexcept;
+    Status check_series(uint8_t marks) noexcept;
     void commit(const Cursor& cursor) noexcept;
     void notify_items(int count) noexcept { home_.notify(state_->items, count); }
     void notify_room(int count) noexcept { home_.notify(state_->room, count); }
@@ -193,6 +208,8 @@ private:
     void unhold_block(uint32_t unit) noexcept;
     void count_returned() noexcept;
     Status take_locked(Incoming& message, char* buffer, bool lease) noexcept;
+    Status take_next(Incoming& message, char* buffer, bool lease, bool& dropped) noexcept;
+    Status enter_series(uint8_t marks, bool& orphan) noexcept;
     Status copy_batch(char* buffer, uint64_t size, uint32_t count, uint32_t& done, bool& left_extent) noexcept;
     Status take_returned(Incoming& message, char* buffer, bool lease) noexcept;
     Status reserve_lease(uint32_t& index) noexcept;
@@ -203,9 +220,12 @@ private:
     bool gone(Owner owner, bool own) noexcept;
     static constexpr uint64_t kStream = 4;  // messages since the queue was empty last that make a stream
     static constexpr int kLookAway = 200;
+    static constexpr int64_t kNapNs = 5'000'000;  // of who sleeps beside the bell after it
     static constexpr int64_t kStreamNs = 2'000'000;  // memory taken twice within this time is a stream's
     Status sleep(Event& event, uint32_t announced, std::atomic<uint32_t>& sleepers, int64_t deadline_ns,
                  Waiting mode) noexcept;
+    Status sleep_lightly(Event& event, uint32_t announced, std::atomic<uint32_t>& sleepers, int64_t deadline_ns,
+                         Waiting mode) noexcept;
 
     QueueHome& home_;
     Segment& segment_;
@@ -216,6 +236,7 @@ private:
     uint64_t at_ = 0;        // where in the segment
     uint64_t units_at_ = 0;  // … and its pages
     Patience patience_;
+    std::atomic<bool> napped_{false};        // in vain, in this wait
     std::atomic<uint64_t> glanced_{0};       // head when this handle last found the queue empty
     std::atomic<int64_t> taken_ns_{0};       // when this handle last took memory for messages
     std::atomic<uint32_t> known_leases_{0};  // entries of the lease table seen to be backed
@@ -247,6 +268,14 @@ inline void Queue::wake_all() noexcept {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     notify_items(INT32_MAX);
     notify_room(INT32_MAX);
+}
+
+inline void Queue::reset() noexcept {
+    while (drop_oldest(os::now_ns() + 1'000'000'000) == Status::ok) {
+    }
+    state_->series.store(0);
+    state_->taker.store(0);
+    state_->shut.store(0);
 }
 
 inline void Queue::shut_down(bool immediate) noexcept {

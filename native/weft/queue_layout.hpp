@@ -45,11 +45,19 @@ struct Mark {
 
 enum class RecordKind : uint8_t { raw = 1, body = 2, block = 3, jump = 4 };
 
+// What a record's `marks` say. A message in parts is put by one producer, with no other message in between, and
+// taken by one consumer; a part is a block, and the first and last are those without the one mark or the other.
+inline constexpr uint8_t kInner = 3;      // block: raw or body
+inline constexpr uint8_t kMore = 4;       // another part follows
+inline constexpr uint8_t kContinued = 8;  // … the one before
+inline constexpr uint8_t kSeries = kMore | kContinued;
+inline constexpr uint8_t kOwn = 0xf0;     // what the object's messages carry of its own
+
 // Eight bytes before each payload; records start at multiples of 16.
 struct RecordHeader {
     uint32_t size;      // of the payload behind it
     RecordKind kind;
-    uint8_t inner;      // block: raw or body
+    uint8_t marks;
     uint16_t reserved;
 };
 static_assert(sizeof(RecordHeader) == 8);
@@ -123,6 +131,8 @@ struct QueueState {
     uint32_t extent;        // first unit of the extent that tail points into; follows tail
     uint64_t sent;          // messages ever put; follows tail's count
     uint64_t seen_head;     // head as last read by a producer
+    std::atomic<uint32_t> series;  // Owner that is putting a message in parts; read and written under the lock, but
+                                   // for an owner's giving up
     uint64_t sent_bytes;    // apart from `sent`, lest a compiler copy both at once from where they were just stored one by one
 
     // Stored by the holder of the producers' lock, read by all. sync: release pairs with the consumers'
@@ -141,6 +151,7 @@ struct QueueState {
     uint64_t received_bytes;
     std::atomic<uint64_t> seen_tail;  // tail as last read by a consumer; to the others a hint
     uint32_t lease_rover;
+    std::atomic<uint32_t> taker;      // Owner that is taking a message in parts
 
     // Stored by the holder of the consumers' lock, read by all. sync: release pairs with the producers'
     // acquire: who sees the count may reuse what lies before it.

@@ -109,7 +109,7 @@ inline Status Queue::write_record(const Outgoing& message, Cursor& cursor, Failu
     }
     auto header = reinterpret_cast<RecordHeader*>(at(cursor.offset));
     if (in_block) {
-        *header = {uint32_t(size), RecordKind::block, uint8_t(message.kind), 0};
+        *header = {uint32_t(size), RecordKind::block, uint8_t(uint8_t(message.kind) | message.marks), 0};
         *reinterpret_cast<BlockRecord*>(header + 1) = {message.unit, 0, message.total, message.body_size};
         // From the commit on this number makes the block the message's, whoever its owner was.
         pool_.entry(message.unit).ticket.store(cursor.sequence, std::memory_order_relaxed);
@@ -118,7 +118,7 @@ inline Status Queue::write_record(const Outgoing& message, Cursor& cursor, Failu
         // These lines are in the cache of the consumer that read what stood there.
         prepare_write(at(cursor.offset) + kAhead);
         prepare_write(at(cursor.offset) + kAhead + 64);
-        *header = {uint32_t(size), message.kind, 0, 0};
+        *header = {uint32_t(size), message.kind, message.marks, 0};
         copy_short(reinterpret_cast<char*>(header + 1), message.data, size);
         cursor.bytes += size;
     }
@@ -137,6 +137,21 @@ inline void Queue::commit(const Cursor& cursor) noexcept {
     state_->extent = cursor.extent;
 }
 
+// Whether a message with these marks may come next. One in parts keeps the others out until it ends; a dead
+// producer's has ended, and consumers see that by what comes after it. Producers' lock held.
+[[gnu::noinline]] inline Status Queue::check_series(uint8_t marks) noexcept {
+    const Owner owner = state_->series.load(std::memory_order_relaxed), self = people_.self();
+    if (marks & kContinued) return owner == self ? Status::ok : Status::broken;
+    if (owner && (owner == self || people_.is_alive(owner))) return Status::full;
+    state_->series.store(marks & kMore ? self : 0, std::memory_order_relaxed);
+    return Status::ok;
+}
+
+inline void Queue::end_series() noexcept {
+    Owner self = people_.self();
+    if (state_->series.compare_exchange_strong(self, 0)) notify_room(INT32_MAX);
+}
+
 // Compiled once for many messages and once, without the loop, for one.
 [[gnu::always_inline]] inline Status Queue::put_all(const Outgoing* messages, uint32_t count, uint32_t& done,
                                                     int64_t patience_ns, Failure& why) noexcept {
@@ -146,15 +161,20 @@ inline void Queue::commit(const Cursor& cursor) noexcept {
     if (status != Status::ok) return status;
     Cursor cursor{Mark::offset(state_->tail.load(std::memory_order_relaxed)), state_->sent, state_->sent_bytes,
                   state_->extent};
+    const bool in_parts = messages->unit != Pool::kNowhere && messages->marks & kSeries;
     if (state_->shut.load(std::memory_order_relaxed)) status = Status::shut_down;
+    else if (in_parts || state_->series.load(std::memory_order_relaxed)) status = check_series(messages->marks);
     while (status == Status::ok && done < count) {
         status = check_room(cursor);
         if (status == Status::ok) status = write_record(messages[done], cursor, why);
         if (status == Status::ok) ++done;
     }
     if (done) commit(cursor);
+    const bool ends = in_parts && done && !(messages->marks & kMore);
+    if (ends) state_->series.store(0, std::memory_order_relaxed);
     state_->producers.unlock();
     WEFT_FAULT(put_unlocked);
+    if (ends) notify_room(INT32_MAX);
     if (done) notify_items(int(done));
     else if (status == Status::shut_down) notify_items(INT32_MAX);  // the end waited for this lock
     return status;

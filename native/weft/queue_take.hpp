@@ -75,6 +75,7 @@ inline Status Queue::read_record(uint64_t offset, const RecordHeader& header, ui
     const char* payload = at(offset) + sizeof header;
     message.sequence = sequence;
     message.unit = Pool::kNowhere;
+    message.marks = header.marks & kOwn;
     if (header.kind != RecordKind::block) {
         message.kind = header.kind;
         message.size = header.size;
@@ -93,9 +94,10 @@ inline Status Queue::read_record(uint64_t offset, const RecordHeader& header, ui
     if ((Unit::run(word) != Run::loaned && Unit::run(word) != Run::held) ||
         (!returned && entry.ticket.load(std::memory_order_relaxed) != sequence) || units == 0 ||
         !pool_.is_backed(block.unit, units) || block.total > units * Pool::kUnitBytes ||
-        block.body_size > block.total || (header.inner != 1 && header.inner != 2))
+        block.body_size > block.total || ((header.marks & kInner) != 1 && (header.marks & kInner) != 2))
         return Status::corrupted;
-    message.kind = RecordKind(header.inner);
+    message.kind = RecordKind(header.marks & kInner);
+    message.marks = header.marks & ~kInner;
     message.unit = block.unit;
     message.total = block.total;
     message.body_size = block.body_size;
@@ -110,6 +112,27 @@ inline void Queue::advance_head(uint64_t offset, uint64_t sequence) noexcept {
 }
 
 inline Status Queue::take_locked(Incoming& message, char* buffer, bool lease) noexcept {
+    for (bool dropped = false;;) {
+        const Status status = take_next(message, buffer, lease, dropped);
+        if (!dropped) return status;
+        dropped = false;
+    }
+}
+
+// Whether this participant may take a part. Who has taken the first takes the others; those whose taker has died,
+// or has never been, are nobody's.
+inline Status Queue::enter_series(uint8_t marks, bool& orphan) noexcept {
+    const Owner taker = state_->taker.load(std::memory_order_relaxed), self = people_.self();
+    if (marks & kContinued && taker != self) {
+        if (taker && people_.is_alive(taker)) return Status::busy;
+        orphan = true;
+        return Status::ok;
+    }
+    state_->taker.store(marks & kMore ? self : 0, std::memory_order_relaxed);
+    return Status::ok;
+}
+
+[[gnu::always_inline]] inline Status Queue::take_next(Incoming& message, char* buffer, bool lease, bool& dropped) noexcept {
     if (state_->shut.load(std::memory_order_relaxed) == 2) return Status::shut_down;
     if (state_->returned.load(std::memory_order_acquire)) {
         Status status = take_returned(message, buffer, lease);
@@ -134,6 +157,11 @@ inline Status Queue::take_locked(Incoming& message, char* buffer, bool lease) no
     if (status == Status::ok) status = read_record(offset, header, sequence, Lease::kNoUnit, message, buffer);
     if (status != Status::ok) return status;
     const uint64_t bytes = message.unit == Pool::kNowhere ? message.size : message.total;
+    if (message.unit != Pool::kNowhere && message.marks & kSeries) {
+        status = enter_series(message.marks, dropped);
+        if (status != Status::ok) return status;
+        if (dropped) hold_block(message.unit);
+    }
     if (lease) {
         status = reserve_lease(message.lease);
         if (status != Status::ok) return status;
@@ -152,6 +180,11 @@ inline Status Queue::take_locked(Incoming& message, char* buffer, bool lease) no
     advance_head(offset + record_bytes(header.size), sequence + 1);
     state_->received_bytes += bytes;
     message.left_extent = offset != begin;
+    if (dropped) {
+        pool_.give(message.unit);
+        message.clear();
+        notify_room(INT32_MAX);
+    }
     return Status::ok;
 }
 

@@ -11,9 +11,30 @@ inline Status Queue::sleep(Event& event, uint32_t announced, std::atomic<uint32_
                            int64_t deadline_ns, Waiting mode) noexcept {
     const bool watchful = state_->leased.load(std::memory_order_relaxed) != 0;
     bool unwoken = false;
+    if (home_.watches()) return sleep_lightly(event, announced, sleepers, deadline_ns, mode);
     Status status = patience_.sleep(event, announced, sleepers, deadline_ns,
                                     watchful ? Event::kWatchfulTickNs : Event::kTickNs, mode, unwoken);
-    if (unwoken) recover(false);
+    if (unwoken) home_.look_after();
+    return status;
+}
+
+// Where a death must be heard of at once. The kernel tells of one by a descriptor, beside which one can't sleep on
+// a word. To be woken by a word is cheaper, and as a rule the other side has something soon: so a nap comes first.
+inline Status Queue::sleep_lightly(Event& event, uint32_t announced, std::atomic<uint32_t>& sleepers,
+                                   int64_t deadline_ns, Waiting mode) noexcept {
+    bool unwoken = false;
+    const int bed = napped_.load(std::memory_order_relaxed) ? home_.listen() : -1;
+    Status status = Status::ok;
+    if (bed < 0) {
+        status = patience_.sleep(event, announced, sleepers, deadline_ns, kNapNs, mode, unwoken);
+        napped_.store(unwoken, std::memory_order_relaxed);
+    } else {
+        if (event.arm_bell(announced))
+            status = patience_.sleep([&](int64_t ns) { return os::wait_bell(bed, ns); }, sleepers, deadline_ns,
+                                     Event::kTickNs, mode, unwoken);
+        os::close_bell(bed);
+    }
+    if (unwoken || bed >= 0) home_.look_after();
     return status;
 }
 

@@ -49,13 +49,14 @@ public:
         return false;
     }
 
-    // One sleep on what was announced, `most_ns` at most. `sleepers` counts those asleep, for display.
+    // One sleep by `how(nanoseconds)`, `most_ns` at most. `sleepers` counts those asleep, for display.
     // `unwoken`: for that long nothing has woken it, so that the object may look for the dead.
     //
     // A signal that comes while a main thread spins, or just before it sleeps, does not end the sleep: the
     // first piece of it is short, so that Python's handlers run soon all the same.
-    Status sleep(Event& event, uint32_t announced, std::atomic<uint32_t>& sleepers, int64_t deadline_ns,
-                 int64_t most_ns, Waiting mode, bool& unwoken) noexcept {
+    template <class How>
+    Status sleep(How how, std::atomic<uint32_t>& sleepers, int64_t deadline_ns, int64_t most_ns, Waiting mode,
+                 bool& unwoken) noexcept {
         const bool learns = mode == Waiting::balanced && !skips_.load(std::memory_order_relaxed);
         const int64_t start = learns || deadline_ns != kForever ? os::now_ns() : 0;
         if (start >= deadline_ns) return Status::timed_out;
@@ -66,7 +67,7 @@ public:
         const bool is_last = deadline_ns - start < most_ns;
         if (is_last) most_ns = deadline_ns - start;
         sleepers.fetch_add(1, std::memory_order_relaxed);
-        os::Sleep how = event.sleep(announced, most_ns);
+        const os::Sleep end = how(most_ns);
         sleepers.fetch_sub(1, std::memory_order_relaxed);
         if (learns) {
             // A short sleep was dearer than the spin that would have saved it; a long one shows that the
@@ -76,10 +77,16 @@ public:
             next = next < kMinSpinNs ? kMinSpinNs : next < kMaxSpinNs ? next : kMaxSpinNs;
             spin_ns_.store(next, std::memory_order_relaxed);
         }
-        const bool woken = how != os::Sleep::timed_out;
+        const bool woken = end != os::Sleep::timed_out;
         if (in_pieces) pieces_.store(woken ? 0 : pieces == 0 ? 1 : 2, std::memory_order_relaxed);
         unwoken = !woken && (pieces || is_last);
-        return how == os::Sleep::interrupted ? Status::interrupted : Status::ok;
+        return end == os::Sleep::interrupted ? Status::interrupted : Status::ok;
+    }
+
+    // On what was announced.
+    Status sleep(Event& event, uint32_t announced, std::atomic<uint32_t>& sleepers, int64_t deadline_ns,
+                 int64_t most_ns, Waiting mode, bool& unwoken) noexcept {
+        return sleep([&](int64_t ns) { return event.sleep(announced, ns); }, sleepers, deadline_ns, most_ns, mode, unwoken);
     }
 
     // Whether spinning has been found not to pay at present.

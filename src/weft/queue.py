@@ -204,6 +204,9 @@ def fail(queue: Queue, status: int, why: tuple[int, str, int, int] | None) -> No
     _handle.fail(queue, status, why)
 
 
+fail_put = fail_take = fail
+
+
 def fail_loan(queue: Queue) -> None:
     """Raises for a loan of the parent that a forked child would send."""
     raise errors.ClosedError(f"a loan of {queue!r} belongs to the process that took it, not to its forked child")

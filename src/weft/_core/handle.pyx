@@ -10,8 +10,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport getenv
 
 from weft._core.native cimport (
-    Failure, Lifetime, Object, Participant, SegmentSpec, Status, close_fd, effective_user, hush, is_private_place,
-    list_fault_points, listen_bell, reclaim_segment, sweep_hidden,
+    Failure, Lifetime, Object, Participant, SegmentSpec, Status, close_fd, effective_user, is_private_place,
+    list_fault_points, reclaim_segment, sweep_hidden,
 )
 
 cdef object policy = None          # weft._handle: see set_policy
@@ -188,16 +188,13 @@ cdef class Handle:
 
     def _listen(self):
         """A new descriptor that hears the object's doorbell: the caller's to close."""
-        cdef int bell = self.check_open().bell(True)
-        if bell < 0:
-            policy.fail_os(self, "opening the doorbell", errno)
-        cdef int listener = listen_bell(bell)
+        cdef int listener = self.check_open().listen()
         if listener < 0:
             policy.fail_os(self, "listening to the doorbell", errno)
         return listener
 
     def _hush(self, int listener):
-        hush(listener)
+        self.check_open().hush(listener)
 
     def __enter__(self):
         self.check_open()

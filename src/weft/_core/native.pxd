@@ -130,6 +130,8 @@ cdef extern from "weft/object.hpp" namespace "weft" nogil:
         Segment &segment()
         Participants &people()
         int bell(bool)
+        int listen()
+        void hush(int)
 
 cdef extern from "unistd.h" nogil:
     int close_fd "close"(int)

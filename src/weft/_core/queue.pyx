@@ -17,7 +17,7 @@ from libc.string cimport memcpy
 
 from weft._core.codec cimport Codec, Encoded
 from weft._core.handle cimport Attachment, Handle, describe
-from weft._core.native cimport Failure, Object, Owner, Status, Waiting, close_fd, hush, kForever, now_ns, ring_fd
+from weft._core.native cimport Failure, Object, Owner, Status, Waiting, close_fd, kForever, now_ns, ring_fd
 from weft._core.native_queue cimport Batched, CQueue, Incoming, Outgoing, QueueObject, RecordKind, kNowhere
 from weft._core.shelf cimport Shelf, append_to, list_for
 from weft._core.timing cimport LOCK_PATIENCE, STUCK, deadline_of, is_stuck
@@ -47,7 +47,58 @@ include "queue_lease.pxi"
 include "queue_loan.pxi"
 
 
-cdef class Queue(Handle):
+cdef class Channel(Handle):
+    """What sends and receives messages."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.q = self.out = NULL
+        self.listener = -1
+
+    cdef void bind_channel(self, Attachment attachment, Codec codec, object policy, int waiting, bint views):
+        """Where messages go and come from is the kind's to say."""
+        self.attachment = attachment
+        self.codec = codec
+        self.policy = policy
+        self.scratch = Encoded()
+        self.plain = codec.name == "default" or codec.name == "raw"
+        self.waiting = <Waiting> waiting
+        self.views = views
+
+    cdef Object *check_open(self) except NULL:
+        if self.attachment is None:
+            policy.fail_closed(self)
+        if self.attachment.object.people().foreign():
+            # This is a forked child: what the handle had, it has still, but as somebody else.
+            self.stop_listening()
+            self.scratch = Encoded()
+            Handle.check_open(self)
+        return self.attachment.object
+
+    cdef void stop_listening(self) noexcept:
+        if self.listener >= 0:
+            close_fd(self.listener)
+            self.listener = -1
+
+    def __dealloc__(self):
+        self.stop_listening()
+
+    cdef bint has_changed(self) noexcept:
+        """Before a take is given up: whether there may be something after all, once more than it was tried."""
+        return False
+
+    cdef int put_aside(self, Incoming *message, char *data) except -1:
+        return 0
+
+    cdef int put_large(self, Outgoing *message, Encoded encoded, object block, object timeout) except -1:
+        """Puts what is larger than a block may be, or raises."""
+        self.policy.too_large(self, message.total, self.max_message)
+
+    @property
+    def _codec(self):
+        return self.codec
+
+
+cdef class Queue(Channel):
     """Messages between any two processes: first in, first out, by name, at memory speed.
 
     ``Queue("jobs")`` in any program is the same queue; it is made by whoever comes first. Without a name
@@ -99,10 +150,6 @@ cdef class Queue(Handle):
         CorruptedError: The file of that name is no segment, or damaged.
     """
 
-    def __cinit__(self, *args, **kwargs):
-        self.q = NULL
-        self.listener = -1
-
     def __init__(
         self, name=None, maxsize=0, *, create=None, lifetime=None, mode=0o600, group=None, namespace=None,
         capacity=None, max_message=None, codec=None, type=None, on_full="block", wait="balanced", views=False,
@@ -118,32 +165,17 @@ cdef class Queue(Handle):
 
     def _bind(self, QueueAttachment attachment not None, Codec codec not None, int on_full, int waiting, bint views):
         """Called by ``configure`` once the segment is open."""
-        self.attachment = attachment
-        self.codec = codec
-        self.scratch = Encoded()
-        self.plain = codec.name == "default" or codec.name == "raw"
+        self.bind_channel(attachment, codec, policy, waiting, views)
         self.on_full = on_full
-        self.waiting = <Waiting> waiting
-        self.views = views
         self.max_message = attachment.q.geometry().max_message
         self.inline_max = min(attachment.q.geometry().inline_max, self.max_message)
-        self.q = attachment.q
+        self.q = self.out = attachment.q
 
-    cdef Object *check_open(self) except NULL:
-        if self.q is NULL:
-            policy.fail_closed(self)
-        if self.q.people().foreign():
-            # This is a forked child: what the handle had, it has still, but as somebody else.
-            if self.listener >= 0:
-                close_fd(self.listener)
-                self.listener = -1
-            self.scratch = Encoded()
-            Handle.check_open(self)
-        return self.attachment.object
+    cdef bint has_changed(self) noexcept:
+        return recover_leased(self.q)
 
-    def __dealloc__(self):
-        if self.listener >= 0:
-            close_fd(self.listener)
+    cdef int put_aside(self, Incoming *message, char *data) except -1:
+        return put_dead_letter(self, message, data)
 
     def __del__(self):
         # At the interpreter's end the Python side has gone already; the kernel does what is left.
@@ -343,7 +375,7 @@ cdef class Queue(Handle):
         lease.open = True
         try:
             if message.unit != kNowhere:
-                block_of = make_block(lease.attachment, message.unit, message.total, False)
+                block_of = make_block(lease.attachment, lease.attachment.q, message.unit, message.total, False)
                 lease.block = block_of
                 lease.item = decode_block(self, &message, block_of)
             else:
@@ -409,10 +441,8 @@ cdef class Queue(Handle):
         if self.q is NULL:
             return
         self.q.wake_all()
-        self.q = NULL
-        if self.listener >= 0:
-            close_fd(self.listener)
-            self.listener = -1
+        self.q = self.out = NULL
+        self.stop_listening()
         name = self.attachment.name
         closing = (<QueueAttachment> self.attachment).closing = [0]
         self.attachment = None            # gone now, unless views, leases or other threads hold on to it
@@ -422,10 +452,6 @@ cdef class Queue(Handle):
         finally:
             if lost:
                 policy.warn_lost(name, lost)      # raises where warnings are errors
-
-    @property
-    def _codec(self):
-        return self.codec
 
     def _counters(self):
         cdef CQueue *q = check_open(self)

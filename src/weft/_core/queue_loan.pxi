@@ -5,21 +5,22 @@
 cdef class LoanedMemory:
     """Memory of the pool to write a message into, before it is sent."""
 
-    cdef QueueAttachment attachment
+    cdef Attachment attachment
+    cdef CQueue *q                # whose memory; the attachment keeps it
     cdef uint32_t unit
     cdef Owner owner
     cdef uint64_t size
     cdef bint owned
 
     def __getbuffer__(self, Py_buffer *view, int flags):
-        fill_view(view, self, self.attachment.q.pool().data(self.unit), self.size, False, flags)
+        fill_view(view, self, self.q.pool().data(self.unit), self.size, False, flags)
 
     def __releasebuffer__(self, Py_buffer *view):
         pass
 
     def __dealloc__(self):
         if self.owned and is_own(self.attachment, self.owner):
-            self.attachment.q.give_block(self.unit)
+            self.q.give_block(self.unit)
 
 
 @cython.final
@@ -54,7 +55,7 @@ def keep_plan(tuple shape, dtype, LoanPlan plan not None):
     plans[shape, dtype] = plan
 
 
-cdef LoanPlan known_plan(Queue queue, object shape, object dtype):
+cdef LoanPlan known_plan(Channel queue, object shape, object dtype):
     # A tuple of floats would be found under the tuple of ints that equals it.
     if type(shape) is not tuple or queue.codec.name != "default":
         return None
@@ -67,7 +68,7 @@ cdef LoanPlan known_plan(Queue queue, object shape, object dtype):
         return None
 
 
-cdef Loan make_loan(Queue queue, LoanPlan plan, object block, object timeout):
+cdef Loan make_loan(Channel queue, LoanPlan plan, object block, object timeout):
     cdef Loan loan = Loan.__new__(Loan)
     loan.queue = queue
     loan.plan = plan
@@ -78,9 +79,9 @@ cdef Loan make_loan(Queue queue, LoanPlan plan, object block, object timeout):
 
 @cython.final
 cdef class Loan:
-    """The context manager of ``Queue.loan`` and ``Queue.loan_array``."""
+    """The context manager of ``loan`` and ``loan_array``."""
 
-    cdef Queue queue
+    cdef Channel queue
     cdef LoanPlan plan
     cdef object block, timeout
     cdef LoanedMemory memory      # None where the message is small and is put as a copy
@@ -113,10 +114,10 @@ cdef class Loan:
         if kind is not None:
             return
         if memory is None:
-            self.queue.put(target, self.block, self.timeout)
+            put_encoded(self.queue, target, self.block, self.timeout)
             return
         if not is_own(memory.attachment, memory.owner):
-            policy.fail_loan(self.queue)
+            self.queue.policy.fail_loan(self.queue)
         if self.plan.make_array is not None:
             target.setflags(write=False)  # what has been sent is the consumer's
         message.kind = RecordKind.body if self.plan.head else RecordKind.raw
@@ -124,24 +125,25 @@ cdef class Loan:
         message.total = memory.size
         message.body_size = len(self.plan.head)
         memory.owned = False
-        put_block(self.queue, memory.attachment, &message, self.block, self.timeout)
+        put_block(self.queue, memory.attachment, memory.q, &message, self.block, self.timeout)
 
 
-cdef LoanedMemory lend(Queue queue, LoanPlan plan, object block, object timeout):
+cdef LoanedMemory lend(Channel queue, LoanPlan plan, object block, object timeout):
     cdef uint64_t size = plan.begin + plan.size
     cdef uint32_t unit = kNowhere
     cdef LoanedMemory memory
     if size > queue.max_message:
-        policy.too_large(queue, size, queue.max_message)
-    check_open(queue)
+        queue.policy.too_large(queue, size, queue.max_message)
+    check_out(queue)
     if take_block(queue, size, &unit, block, timeout) == 0:
-        policy.fail(queue, <int> Status.full, None)
+        queue.policy.fail_put(queue, <int> Status.full, None)
     memory = LoanedMemory.__new__(LoanedMemory)
-    memory.attachment = <QueueAttachment> queue.attachment
+    memory.attachment = queue.attachment
+    memory.q = queue.out
     memory.unit = unit
-    memory.owner = memory.attachment.q.people().self()
+    memory.owner = memory.q.people().self()
     memory.size = size
     memory.owned = True
     if plan.head:
-        memcpy(memory.attachment.q.pool().data(unit), PyBytes_AS_STRING(plan.head), len(plan.head))
+        memcpy(memory.q.pool().data(unit), PyBytes_AS_STRING(plan.head), len(plan.head))
     return memory

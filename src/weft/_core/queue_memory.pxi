@@ -30,7 +30,8 @@ cdef class QueueAttachment(Attachment):
 cdef class Block:
     """A received payload: a read-only buffer in shared memory, given back when nothing refers to it."""
 
-    cdef QueueAttachment attachment
+    cdef Attachment attachment
+    cdef CQueue *q                # where it came from; the attachment keeps it
     cdef uint32_t unit
     cdef Owner owner              # as whom this process holds it: a forked child holds nothing
     cdef uint64_t size
@@ -42,7 +43,7 @@ cdef class Block:
     def __getbuffer__(self, Py_buffer *view, int flags):
         if flags & PyBUF_WRITABLE:
             raise BufferError("received messages are read-only: copy what you want to change")
-        fill_view(view, self, self.attachment.q.pool().data(self.unit), self.size, True, flags)
+        fill_view(view, self, self.q.pool().data(self.unit), self.size, True, flags)
 
     def __releasebuffer__(self, Py_buffer *view):
         pass                      # NumPy keeps an export only of what defines this
@@ -51,21 +52,22 @@ cdef class Block:
         if self.attachment is None or not is_own(self.attachment, self.owner):
             return
         if self.owned:
-            self.attachment.q.give_block(self.unit, self.read)
+            self.q.give_block(self.unit, self.read)
         elif self.to_give_back:
-            self.attachment.q.give_back(self.message, kNowhere, now_ns() + STUCK)
+            self.q.give_back(self.message, kNowhere, now_ns() + STUCK)
 
 
-cdef bint is_own(QueueAttachment attachment, Owner owner):
+cdef bint is_own(Attachment attachment, Owner owner):
     """Whether what was taken as ``owner`` is this process's: a forked child has its parent's objects, but
     another identity, or none yet."""
-    return not attachment.q.people().foreign() and attachment.q.people().self() == owner
+    return not attachment.object.people().foreign() and attachment.object.people().self() == owner
 
 
-cdef Block make_block(QueueAttachment attachment, uint32_t unit, uint64_t size, bint owned):
+cdef Block make_block(Attachment attachment, CQueue *q, uint32_t unit, uint64_t size, bint owned):
     cdef Block block = Block.__new__(Block)
     block.attachment = attachment
-    block.owner = attachment.q.people().self()
+    block.q = q
+    block.owner = attachment.object.people().self()
     block.unit = unit
     block.size = size
     block.owned = owned

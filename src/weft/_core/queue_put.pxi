@@ -1,29 +1,34 @@
 # The long way of a put: what is not bytes, is large, or has to wait.
 
 
-cdef inline CQueue *check_open(Queue self) except NULL:
+cdef inline CQueue *check_open(Channel self) except NULL:
+    """Where messages are taken."""
     if self.q is NULL or self.q.people().foreign():
         self.check_open()
     return self.q
 
 
-cdef int bell_fd(Queue self) except -1:
-    check_open(self)
+cdef inline CQueue *check_out(Channel self) except NULL:
+    """Where messages are put."""
+    if self.out is NULL or self.out.people().foreign():
+        self.check_open()
+    return self.out
+
+
+cdef int bell_fd(Channel self) except -1:
+    self.check_open()
     cdef int bell = self.attachment.object.bell(True)
     if bell < 0:
-        policy.fail_os(self, "opening the doorbell", errno)
+        self.policy.fail_os(self, "opening the doorbell", errno)
     return bell
 
 
-cdef int put_encoded(Queue self, object obj, object block, object timeout) except -1:
-    cdef CQueue *q = check_open(self)
-    cdef QueueAttachment held = <QueueAttachment> self.attachment   # a close in another thread must not pull q away
+cdef int put_encoded(Channel self, object obj, object block, object timeout) except -1:
+    check_out(self)
     if timeout is not None:
         deadline_of(block, timeout)
     cdef Encoded encoded = self.scratch
     cdef Outgoing message
-    cdef Failure why
-    cdef uint32_t unit = kNowhere
     if encoded.busy:              # a codec that runs Python code may come back here
         encoded = Encoded()
     encoded.busy = True
@@ -40,60 +45,70 @@ cdef int put_encoded(Queue self, object obj, object block, object timeout) excep
             message.data = encoded.body
             message.total = encoded.total
             message.body_size = encoded.body_size
-        if message.total > self.max_message:
-            policy.too_large(self, message.total, self.max_message)
-        if message.total <= self.inline_max and (message.kind == RecordKind.raw or encoded.buffer_count == 0):
-            message.size = <uint32_t> message.total
-            put_patiently(self, &message, q.put(message, 0, why), &why, block, timeout)
-            return 0
-        if take_block(self, message.total, &unit, block, timeout) == 0:
-            return 0              # dropped: the queue was full
-        if message.total >= BIG_COPY:
-            with nogil:
-                fill_block(self, q, unit, &message, encoded)
-        else:
-            fill_block(self, q, unit, &message, encoded)
-        message.unit = unit
-        put_block(self, held, &message, block, timeout)
+        put_message(self, &message, encoded, block, timeout)
     finally:
         encoded.clear()
         encoded.busy = False
     return 0
 
 
-cdef void fill_block(Queue self, CQueue *q, uint32_t unit, Outgoing *message, Encoded encoded) noexcept nogil:
+cdef int put_message(Channel self, Outgoing *message, Encoded encoded, object block, object timeout) except -1:
+    """Puts what is raw, or encoded, wherever in the segment it belongs."""
+    cdef CQueue *q = check_out(self)
+    cdef Attachment held = self.attachment   # a close in another thread must not pull q away
+    cdef Failure why
+    cdef uint32_t unit = kNowhere
+    if message.total > self.max_message:
+        return self.put_large(message, encoded, block, timeout)
+    if message.total <= self.inline_max and (message.kind == RecordKind.raw or encoded.buffer_count == 0):
+        message.size = <uint32_t> message.total
+        put_patiently(self, message, q.put(message[0], 0, why), &why, block, timeout)
+        return 0
+    if take_block(self, message.total, &unit, block, timeout) == 0:
+        return 0              # dropped: the queue was full
+    if message.total >= BIG_COPY:
+        with nogil:
+            fill_block(q, unit, message, encoded)
+    else:
+        fill_block(q, unit, message, encoded)
+    message.unit = unit
+    put_block(self, held, q, message, block, timeout)
+    return 0
+
+
+cdef void fill_block(CQueue *q, uint32_t unit, Outgoing *message, Encoded encoded) noexcept nogil:
     if message.kind == RecordKind.raw:
         memcpy(q.pool().data(unit), message.data, message.total)
     else:
         encoded.write_to(q.pool().data(unit))
 
 
-cdef int put_block(Queue self, QueueAttachment held, Outgoing *message, object block, object timeout) except -1:
-    """Commits a filled block, or gives it back if it can't be. Whether it was put."""
+cdef int put_block(Channel self, Attachment held, CQueue *out, Outgoing *message, object block, object timeout) except -1:
+    """Commits a filled block, or gives it back if it can't be. Whether it was put. ``held`` keeps ``out``."""
     cdef Failure why
     cdef bint put = False
     try:
-        put = put_patiently(self, message, check_open(self).put(message[0], 0, why), &why, block, timeout)
+        put = put_patiently(self, message, check_out(self).put(message[0], 0, why), &why, block, timeout)
     finally:
         if not put:
-            held.q.give_block(message.unit)
+            out.give_block(message.unit)
     return put
 
 
-cdef int put_patiently(Queue self, Outgoing *message, Status status, Failure *why, object block, object timeout) except -1:
+cdef int put_patiently(Channel self, Outgoing *message, Status status, Failure *why, object block, object timeout) except -1:
     """Goes on with a put that did not succeed at once. Whether the message was put."""
     cdef int64_t deadline = -1
     cdef uint32_t announced = 0
     cdef int64_t stuck_since = 0
-    cdef QueueAttachment held = <QueueAttachment> self.attachment
+    cdef Attachment held = self.attachment
     cdef CQueue *q
     while status != Status.ok:
         if deadline < 0:
             deadline = deadline_of(block, timeout)
-            check_open(self).begin_wait()
+            check_out(self).begin_wait()
         if make_room(self, status, why, deadline, &announced, &stuck_since) == 0:
             return 0
-        q = check_open(self)
+        q = check_out(self)
         status = q.put(message[0], 0, why[0])
         if status == Status.busy:
             with nogil:
@@ -101,21 +116,21 @@ cdef int put_patiently(Queue self, Outgoing *message, Status status, Failure *wh
     return 1
 
 
-cdef int take_block(Queue self, uint64_t size, uint32_t *unit, object block, object timeout) except -1:
+cdef int take_block(Channel self, uint64_t size, uint32_t *unit, object block, object timeout) except -1:
     """A block of the pool to write into; 0 if the policy says to drop the message."""
     cdef Failure why
     cdef int64_t deadline = deadline_of(block, timeout)
     cdef uint32_t announced = 0
     cdef int64_t stuck_since = 0
-    cdef QueueAttachment held = <QueueAttachment> self.attachment
+    cdef Attachment held = self.attachment
     cdef CQueue *q
     cdef Status status
     cdef bint found
-    check_open(self).begin_wait()
+    check_out(self).begin_wait()
     while True:
-        q = check_open(self)
+        q = check_out(self)
         if q.shut():
-            policy.fail(self, <int> Status.shut_down, None)
+            self.policy.fail_put(self, <int> Status.shut_down, None)
         status = q.take_block(size, unit[0], 0, why)
         if status == Status.busy:
             with nogil:
@@ -131,21 +146,21 @@ cdef int take_block(Queue self, uint64_t size, uint32_t *unit, object block, obj
             return 0
 
 
-cdef int make_room(Queue self, Status status, Failure *why, int64_t deadline, uint32_t *announced,
+cdef int make_room(Channel self, Status status, Failure *why, int64_t deadline, uint32_t *announced,
                    int64_t *stuck_since) except -1:
     """What to do about a put that failed: 1 try again, 0 drop the message, or raise."""
-    cdef CQueue *q = check_open(self)
-    cdef QueueAttachment held = <QueueAttachment> self.attachment
+    cdef CQueue *q = check_out(self)
+    cdef Attachment held = self.attachment
     if status == Status.interrupted:
         PyErr_CheckSignals()
         return 1
     if status == Status.busy or status == Status.timed_out:
         if is_stuck(deadline, stuck_since):
-            policy.fail(self, <int> Status.full, None)
+            self.policy.fail_put(self, <int> Status.full, None)
         return 1
     stuck_since[0] = 0
     if status != Status.full:
-        policy.fail(self, <int> status, describe(why[0]))
+        self.policy.fail_put(self, <int> status, describe(why[0]))
     if self.on_full == 2:
         q.count_dropped_newest()
         return 0
@@ -160,19 +175,19 @@ cdef int make_room(Queue self, Status status, Failure *why, int64_t deadline, ui
         if status == Status.interrupted:
             PyErr_CheckSignals()
             return 1
-        policy.fail(self, <int> status, None)
+        self.policy.fail_put(self, <int> status, None)
     if self.on_full == 1 or deadline == 0 or (deadline != kForever and now_ns() >= deadline):
-        policy.fail(self, <int> Status.full, None)
+        self.policy.fail_put(self, <int> Status.full, None)
     with nogil:
         status = q.wait_room(announced[0], deadline, self.waiting)
     PyErr_CheckSignals()              # also what came while it spun, or just before it slept
     return 1
 
 
-cdef Py_ssize_t put_batch(Queue self, tuple items, Py_ssize_t at, Py_ssize_t count) except -1:
+cdef Py_ssize_t put_batch(Channel self, tuple items, Py_ssize_t at, Py_ssize_t count) except -1:
     """Puts a run of small messages under one lock; returns how many."""
-    cdef CQueue *q = check_open(self)
-    cdef QueueAttachment held = <QueueAttachment> self.attachment
+    cdef CQueue *q = check_out(self)
+    cdef Attachment held = self.attachment
     cdef Outgoing messages[BATCH]
     cdef Py_ssize_t offsets[BATCH]
     cdef uint32_t n = 0, done = 0
@@ -211,7 +226,7 @@ cdef Py_ssize_t put_batch(Queue self, tuple items, Py_ssize_t at, Py_ssize_t cou
     for i in range(<Py_ssize_t> n):
         if offsets[i] >= 0:
             messages[i].data = arena.data + offsets[i]
-    q = check_open(self)
+    q = check_out(self)
     status = q.put_batch(messages, n, done, 0, why)
     if status == Status.busy:
         with nogil:

@@ -1,16 +1,16 @@
 # The long way of a get: what has to wait, be decoded, or be put aside.
 
 
-cdef object decode(Queue self, Incoming *message, const char *data):
+cdef object decode(Channel self, Incoming *message, const char *data):
     if message.unit != kNowhere:
-        return decode_block(self, message, make_block(<QueueAttachment> self.attachment, message.unit, message.total, True))
+        return decode_block(self, message, make_block(self.attachment, self.q, message.unit, message.total, True))
     if message.kind == RecordKind.raw and self.plain:
         return PyBytes_FromStringAndSize(data, message.size)
     return self.codec.decode(data, message.size, message.size, None, self.views)
 
 
-cdef object decode_block(Queue self, Incoming *message, Block block):
-    cdef const char *data = block.attachment.q.pool().data(message.unit)
+cdef object decode_block(Channel self, Incoming *message, Block block):
+    cdef const char *data = block.q.pool().data(message.unit)
     cdef object copy
     cdef char *target
     if message.kind == RecordKind.raw and self.plain:
@@ -28,14 +28,14 @@ cdef object decode_block(Queue self, Incoming *message, Block block):
     return self.codec.decode(data, message.body_size, message.total, block, self.views)
 
 
-cdef list take_many(Queue self, Py_ssize_t wanted, object block, object timeout):
+cdef list take_many(Channel self, Py_ssize_t wanted, object block, object timeout):
     """Up to ``wanted`` messages, waiting for the first alone."""
     cdef char buffer[4 * SCRATCH]
     cdef list result = []
     cdef uint32_t done
     cdef Status status
     cdef CQueue *q = check_open(self)
-    cdef QueueAttachment held = <QueueAttachment> self.attachment   # a decoder may close the queue
+    cdef Attachment held = self.attachment   # a decoder may close the queue
     while True:
         done = 0
         status = q.take_batch(buffer, sizeof(buffer), <uint32_t> min(BATCH, wanted - len(result)), done, 0)
@@ -55,11 +55,11 @@ cdef list take_many(Queue self, Py_ssize_t wanted, object block, object timeout)
                         return result
                     policy.note(error, "messages", result)
                 raise
-        if len(result) >= wanted or self.q is NULL or not held.q.has_items():
+        if len(result) >= wanted or self.q is NULL or not q.has_items():
             return result
 
 
-cdef int decode_batch(Queue self, const char *at, uint32_t count, list result) except -1:
+cdef int decode_batch(Channel self, const char *at, uint32_t count, list result) except -1:
     """Appends what take_batch has copied. All of it has been taken, so that one message that can't be decoded
     does not keep the others."""
     cdef object failure = None
@@ -74,7 +74,7 @@ cdef int decode_batch(Queue self, const char *at, uint32_t count, list result) e
     return 0
 
 
-cdef int decode_run(Queue self, const char **at, uint32_t *count, list result) except -1:
+cdef int decode_run(Channel self, const char **at, uint32_t *count, list result) except -1:
     """Appends messages until one can't be decoded; ``at`` and ``count`` have then passed it."""
     cdef Batched message
     cdef bint plain = self.plain
@@ -98,28 +98,28 @@ cdef bint recover_leased(CQueue *q) noexcept:
     return found
 
 
-cdef int take_patiently(Queue self, Incoming *message, char *buffer, Status status, object block, object timeout,
+cdef int take_patiently(Channel self, Incoming *message, char *buffer, Status status, object block, object timeout,
                         bint lease) except -1:
     """Goes on with a take that brought nothing at once."""
     cdef int64_t deadline = deadline_of(block, timeout), stuck_since = 0
-    cdef QueueAttachment held = <QueueAttachment> self.attachment
+    cdef Attachment held = self.attachment
     cdef CQueue *q = check_open(self)
     q.begin_wait()
     while True:
         if status == Status.ok:
             if not message.expired:
                 return 0
-            put_aside(self, message, buffer)
+            self.put_aside(message, buffer)
         elif status == Status.empty:
             if self.listener >= 0:
                 # Quiet until the next ring; what came before the bell was armed is seen below.
-                hush(self.listener)
+                self.attachment.object.hush(self.listener)
                 q.arm_bell(False)
                 if q.has_items():
                     ring_fd(bell_fd(self))
             if deadline == 0 or (deadline != kForever and now_ns() >= deadline):
-                if not q.has_items() and not recover_leased(q):
-                    policy.fail(self, <int> Status.empty, None)
+                if not q.has_items() and not self.has_changed():
+                    self.policy.fail_take(self, <int> Status.empty, None)
             elif not q.glance_items(self.waiting):
                 with nogil:
                     status = q.wait_items(deadline, self.waiting)
@@ -128,9 +128,9 @@ cdef int take_patiently(Queue self, Incoming *message, char *buffer, Status stat
             PyErr_CheckSignals()
         elif status == Status.busy or status == Status.timed_out:
             if is_stuck(deadline, &stuck_since):
-                policy.fail(self, <int> Status.empty, None)
+                self.policy.fail_take(self, <int> Status.empty, None)
         else:
-            policy.fail(self, <int> status, None)
+            self.policy.fail_take(self, <int> status, None)
         q = check_open(self)
         message.clear()
         if lease:
@@ -145,7 +145,7 @@ cdef int take_patiently(Queue self, Incoming *message, char *buffer, Status stat
                     status = q.take(message[0], buffer, now_ns() + LOCK_PATIENCE)
 
 
-cdef int put_aside(Queue self, Incoming *message, const char *data) except -1:
+cdef int put_dead_letter(Queue self, Incoming *message, const char *data) except -1:
     """An expired message goes to the dead-letter queue. Where there is none, or where it does not take the
     message, the message is dropped: this queue's stream goes on whatever has become of the other one."""
     cdef CQueue *q = (<QueueAttachment> self.attachment).q    # the caller holds on to it
@@ -178,12 +178,12 @@ cdef int put_aside(Queue self, Incoming *message, const char *data) except -1:
 
 cdef int put_copy(Queue other, CQueue *q, Incoming *message, const char *data) except -1:
     """Puts a copy of what has been taken from ``q`` into ``other``, whose sizes may differ; does not wait."""
-    cdef QueueAttachment there = <QueueAttachment> other.attachment
+    cdef Attachment there = other.attachment
+    cdef CQueue *out = check_out(other)
     cdef bint in_block = message.unit != kNowhere
     cdef uint32_t unit = kNowhere
     cdef Outgoing copy
     cdef Failure why
-    check_open(other)
     copy.kind = message.kind
     copy.unit = kNowhere
     copy.data = data
@@ -195,9 +195,9 @@ cdef int put_copy(Queue other, CQueue *q, Incoming *message, const char *data) e
         policy.too_large(other, copy.total, other.max_message)
     if not in_block and copy.total <= other.inline_max:
         copy.size = message.size
-        return put_patiently(other, &copy, there.q.put(copy, 0, why), &why, False, None)
+        return put_patiently(other, &copy, out.put(copy, 0, why), &why, False, None)
     take_block(other, copy.total, &unit, False, None)
     with nogil:
-        memcpy(there.q.pool().data(unit), copy.data, copy.total)
+        memcpy(out.pool().data(unit), copy.data, copy.total)
     copy.unit = unit
-    return put_block(other, there, &copy, False, None)
+    return put_block(other, there, out, &copy, False, None)

@@ -17,6 +17,7 @@
 #include <cstdint>
 
 #include "file.hpp"
+#include "futex.hpp"
 
 namespace weft::os {
 
@@ -59,6 +60,8 @@ inline void ring(int bell) noexcept {
     }
 }
 
+inline void close_bell(int fd) noexcept { close(fd); }
+
 inline void hush(int listener) noexcept {
     epoll_event event;
     epoll_wait(listener, &event, 1, 0);
@@ -78,6 +81,20 @@ inline int listen_bell(int bell) noexcept {
     }
     hush(listener);  // rings of the past
     return listener;
+}
+
+// Sleeps until it rings.
+inline Sleep wait_bell(int listener, int64_t timeout_ns) noexcept {
+    epoll_event event;
+    const int got = epoll_wait(listener, &event, 1, int((timeout_ns + 999'999) / 1'000'000));
+    return got > 0 ? Sleep::woken : got == 0 ? Sleep::timed_out : Sleep::interrupted;
+}
+
+// Has a listener hear, once, that a process ends; 0 or an errno.
+inline int hear_end(int listener, int process) noexcept {
+    epoll_event event{};
+    event.events = EPOLLIN | EPOLLET;
+    return epoll_ctl(listener, EPOLL_CTL_ADD, process, &event) == 0 || errno == EEXIST ? 0 : errno;
 }
 
 }  // namespace weft::os
