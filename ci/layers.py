@@ -100,6 +100,7 @@ def check_native() -> list[str]:
         "participants",
         "look",
         "lock",
+        "thread",
         "event",
         "waiting",
         "object",

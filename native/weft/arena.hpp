@@ -9,6 +9,7 @@
 
 #include "arena_layout.hpp"
 #include "object.hpp"
+#include "thread.hpp"
 
 namespace weft {
 
@@ -104,7 +105,7 @@ public:
     // Notes who has died with the record's lock.
     void note_death(Record& record, Owner dead) const noexcept;
     // The process's own number for a thread, without a system call but for the first time.
-    static uint32_t this_thread() noexcept;
+    static uint32_t this_thread() noexcept { return ThisThread::get().id; }
 
     uint64_t next_ticket() noexcept { return state().tickets.fetch_add(1, std::memory_order_relaxed); }
 
@@ -540,16 +541,6 @@ inline void Arena::note_death(Record& it, Owner dead) const noexcept {
     it.dead.started_ns.store(known ? place.started_ns : 0, std::memory_order_relaxed);
     if (known) memcpy(it.dead.command, place.command, sizeof it.dead.command);
     else memset(it.dead.command, 0, sizeof it.dead.command);
-}
-
-inline uint32_t Arena::this_thread() noexcept {
-    struct Known {
-        uint64_t forks = ~uint64_t(0);
-        uint32_t thread = 0;
-    };
-    static thread_local Known known;
-    if (known.forks != Segment::fork_count()) known = {Segment::fork_count(), os::thread_id()};
-    return known.thread;
 }
 
 }  // namespace weft

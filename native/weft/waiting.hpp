@@ -3,6 +3,7 @@
 #pragma once
 
 #include "event.hpp"
+#include "thread.hpp"
 
 namespace weft {
 
@@ -24,7 +25,7 @@ public:
     template <class Ready>
     bool spin(int64_t deadline_ns, Waiting mode, Ready ready) noexcept {
         if (mode == Waiting::power) return ready();
-        if (pieces_.load(std::memory_order_relaxed) && os::is_main_thread()) return ready();  // the sleep goes on
+        if (pieces_.load(std::memory_order_relaxed) && ThisThread::get().is_main) return ready();  // the sleep goes on
         uint32_t skips = skips_.load(std::memory_order_relaxed);
         if (mode == Waiting::balanced && skips) {
             skips_.store(skips - 1, std::memory_order_relaxed);
@@ -60,7 +61,7 @@ public:
         const bool learns = mode == Waiting::balanced && !skips_.load(std::memory_order_relaxed);
         const int64_t start = learns || deadline_ns != kForever ? os::now_ns() : 0;
         if (start >= deadline_ns) return Status::timed_out;
-        const bool in_pieces = most_ns > Event::kSignalTickNs && os::is_main_thread();
+        const bool in_pieces = most_ns > Event::kSignalTickNs && ThisThread::get().is_main;
         const uint32_t pieces = in_pieces ? pieces_.load(std::memory_order_relaxed) : 2;
         if (pieces == 0) most_ns = Event::kSignalTickNs;
         if (pieces == 1) most_ns -= Event::kSignalTickNs;

@@ -41,6 +41,7 @@ from cpython.ref cimport Py_INCREF, Py_XDECREF
 from cpython.tuple cimport PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
 from cpython.unicode cimport (
     PyUnicode_AsEncodedString, PyUnicode_Check, PyUnicode_DecodeASCII, PyUnicode_DecodeUTF8,
+    PyUnicode_FromOrdinal,
 )
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset

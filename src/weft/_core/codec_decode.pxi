@@ -124,6 +124,8 @@ cdef inline object take_short_str(Reader *r, Py_ssize_t size):
         text = PyUnicode_New(size, 127)
         copy(ascii_data(<PyObject *>text), <const char *>at, size)
         return text
+    if size == 1 and at[0] < 128:
+        return PyUnicode_FromOrdinal(at[0])  # the interpreter has it already
     return decode_utf8(r, <const char *>at, size, NULL)
 
 

@@ -15,9 +15,6 @@ namespace weft::os {
 
 inline uint32_t process_id() noexcept { return uint32_t(getpid()); }
 
-// The kernel's idea of it: the thread that the process, or the fork that made it, began with.
-inline bool is_main_thread() noexcept { return syscall(SYS_gettid) == getpid(); }
-
 inline int64_t wall_clock_ns() noexcept {
     timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
