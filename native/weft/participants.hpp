@@ -73,6 +73,13 @@ public:
         return slot == owner_slot(self_) || os::byte_is_locked(segment_->fd(), slot);
     }
 
+    // Whether somebody else has that incarnation's slot by now: it is gone, and `each_dead` does not find it.
+    bool is_replaced(Owner owner) const noexcept {
+        const uint32_t slot = owner_slot(owner);
+        return slot < kMaxSlots && slot < reserved_slots() &&
+               (at(slot).word.load(std::memory_order_acquire) & kGeneration) != owner_generation(owner);
+    }
+
     // Calls visit(owner) for each slot in use whose holder is dead, and tells whether there was one.
     template <class Visit>
     bool each_dead(Visit visit) const noexcept {

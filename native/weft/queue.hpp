@@ -79,6 +79,7 @@ protected:
     void give_up() noexcept;
 
 private:
+    bool has_orphans() noexcept;
     static constexpr int kMost = 2;
     Queue* queues_[kMost] = {};
     int count_ = 0;
@@ -165,6 +166,7 @@ public:
     enum class Recovered { nothing, leases, all };
     Recovered recover_owned(int64_t now_ns, int64_t patience_ns) noexcept;
     bool begins_scan(bool at_once, int64_t now_ns) noexcept;
+    bool has_orphans() noexcept;
     bool give_back_own() noexcept;
     Pool& pool() noexcept { return pool_; }
     QueueState& state() noexcept { return *state_; }

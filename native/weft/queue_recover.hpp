@@ -86,6 +86,23 @@ inline bool Queue::give_back_own() noexcept {
     return true;
 }
 
+// Leases of a dead participant whose slot somebody has got, who could not give them back: the lock was another's
+// then. It does so when it waits or closes; who waits for a job does not wait for that.
+inline bool Queue::has_orphans() noexcept {
+    if (!state_->leased.load(std::memory_order_relaxed)) return false;
+    for (uint32_t i = 0, end = lease_count(); i < end; ++i) {
+        const uint64_t word = leases()[i].word.load(std::memory_order_relaxed);
+        if (Lease::state(word) == LeaseState::leased && people_.is_replaced(Lease::owner(word))) return true;
+    }
+    return false;
+}
+
+inline bool QueueHome::has_orphans() noexcept {
+    for (int i = 0; i < count_; ++i)
+        if (queues_[i]->has_orphans()) return true;
+    return false;
+}
+
 inline bool QueueHome::recover(bool at_once, int64_t patience_ns) noexcept {
     const int64_t now = os::now_ns();
     if (!queues_[0]->begins_scan(at_once, now)) return false;
@@ -94,6 +111,7 @@ inline bool QueueHome::recover(bool at_once, int64_t patience_ns) noexcept {
     bool any = people_.each_dead([&](Owner owner) {
         if (count < 64) dead[count++] = owner;
     });
+    any |= has_orphans();
     if (!any && !at_once && !has_inherited_.load(std::memory_order_relaxed)) return false;
     bool some = false, all = true;
     for (int i = 0; i < count_; ++i) {

@@ -321,6 +321,26 @@ def test_stopped_producer_keeps_no_job_from_its_next_holder(take, point, success
         assert_whole(queue)
 
 
+def test_job_comes_back_though_its_holders_place_is_taken():
+    """Whoever gets a dead holder's place can't give its job back, since a consumer is stopped under the lock, and then
+    does nothing more. Those who wait for the job give it back."""
+    with weft.Queue("q", capacity=CAPACITY) as queue:
+        queue.put(b"0:" + bytes(9000))
+        queue.put(b"1:")
+        with Victim("lease", "q", fault="lease_ack_block:1:s") as holder:
+            os.waitid(os.P_PID, holder.process.pid, os.WSTOPPED | os.WNOWAIT)
+            with Victim("consume", "q", fault="get_copied:1:s") as consumer:
+                os.waitid(os.P_PID, consumer.process.pid, os.WSTOPPED | os.WNOWAIT)
+                holder.kill()
+                holder.wait_dead()
+                with weft.Queue("q"):  # idle
+                    consumer.process.send_signal(18)  # SIGCONT
+                    assert [consumer.process.stdout.readline() for _ in range(3)] == ["ready\n", "-1\n", "-0\n"]
+                consumer.kill()
+                consumer.wait_dead()
+        assert_whole(queue)
+
+
 def test_zombie_is_dead():
     """A killed holder whose parent has not reaped it has no leases any more."""
     with weft.Queue("q", capacity=CAPACITY) as queue:
