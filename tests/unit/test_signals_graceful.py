@@ -243,6 +243,31 @@ def test_supervisor_kills_what_does_not_end():
         assert program.finish() == "status -9\n"
 
 
+def test_supervisor_as_the_first_process():
+    """As in a container: what nobody waits for is reaped, and a signal from outside reaches the program."""
+    command = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+    if subprocess.run([*command, "true"], capture_output=True).returncode:
+        pytest.skip("may not make a pid namespace here")
+    child = """
+import os, signal, subprocess, sys
+subprocess.run(["sh", "-c", "sh -c 'exit 3' & exit 0"])          # an orphan, which is process 1's now
+print("ready", flush=True)
+signal.pause()
+"""
+    code = f"""
+import os, sys
+from weft import signals
+status = signals.supervise([sys.executable, "-c", {child!r}])
+print(os.getpid(), status, open("/proc/1/task/1/children").read().split())
+"""
+    with subprocess.Popen([*command, sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as outer:
+        assert outer.stdout.readline() == "ready\n"
+        with open(f"/proc/{outer.pid}/task/{outer.pid}/children") as children:
+            first = int(children.read())
+        signals.send(first, "TERM")
+        assert outer.stdout.read() == "1 -15 []\n"
+
+
 def test_supervisor_adopts_and_reaps_orphans():
     with start_program(
         """
