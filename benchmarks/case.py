@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from tempfile import gettempdir
 
-from . import flow, latest, limits, many, roundtrip
+from . import durable, flow, latest, limits, many, roundtrip
 from .peers import PEERS
 from .peers.base import Channel, Setup
 from .processes import guarded, lead_group, prefer, report
@@ -46,6 +46,8 @@ def _run(chosen: Workload, row: Row, seconds: float, scratch: Path) -> dict[str,
     only = channel()
     if chosen.way == "many":
         outcome = many.run(only, load, seconds, chosen.producers, chosen.producers)
+    elif chosen.way == "durable":
+        outcome = durable.run(only, load, seconds)
     elif chosen.unit in ("reads/s", "writes/s"):
         outcome = latest.run(only, load, seconds, chosen.way)
     else:

@@ -55,7 +55,7 @@ class Workload:
 
     id: str
     title: str
-    way: Literal["flow", "many", "roundtrip", "reads", "reads-beside", "writes"]
+    way: Literal["flow", "many", "roundtrip", "reads", "reads-beside", "writes", "durable"]
     unit: Literal["messages/s", "frames/s", "reads/s", "writes/s", "us"]
     load: Callable[[], Load]
     reference: str
@@ -318,6 +318,28 @@ WORKLOADS = (
         (_CELL, _MP_ARRAY, _SEQLOCK),
     ),
     Workload(
+        "mq-64",
+        "Messages of 64 B with priorities, 1 to 1",
+        "flow",
+        "messages/s",
+        _SMALL,
+        "posix_ipc.MessageQueue",
+        (Row("weft.MessageQueue", "weft.MessageQueue"), Row("posix_ipc.MessageQueue", "posix_ipc")),
+    ),
+    Workload(
+        "mq-durable",
+        "Messages of 64 B sent to the disk: one by one, 100 and 1,000 at a time",
+        "durable",
+        "messages/s",
+        _SMALL,
+        "SQLite, 100",
+        tuple(
+            Row(f"{label}, {batch or 1}", peer, {"batch": batch} if batch else {})
+            for batch in (0, 100, 1000)
+            for label, peer in (("weft.MessageQueue", "weft.MessageQueue durable"), ("SQLite", "sqlite3"))
+        ),
+    ),
+    Workload(
         "socket-64",
         "Messages of 64 B over a socket, 1 to 1",
         "flow",
@@ -381,6 +403,8 @@ TARGETS = (
     Target("cell-writes", "weft.Cell", ("mp.Array with its lock", "seqlock by hand on shared_memory"), 3),
     Target("frames-copied", "weft", ("iceoryx2 busy-poll", "iceoryx2 + event"), 1),
     Target("frames-in-place", "weft", ("shm + mp.Semaphore ring",), 1.2),
+    Target("mq-64", "weft.MessageQueue", ("posix_ipc.MessageQueue",), 8),
+    *(Target("mq-durable", f"weft.MessageQueue, {n}", (f"SQLite, {n}",), 0.8) for n in (1, 100, 1000)),
     Target("socket-64", "weft, Unix", ("mp.connection, Unix",), 1),
     Target("socket-64", "weft, TCP", ("mp.connection, TCP",), 1),
     Target("socket-object", "weft, Unix", ("mp.connection, Unix",), 1),

@@ -118,6 +118,43 @@ CALLS += [
 ]
 
 
+CALLS += [
+    Call(
+        "MessageQueue.receive",
+        lambda: weft.MessageQueue("calls", lifetime="attached"),
+        lambda queue: None,
+        lambda queue, timeout: queue.receive(timeout),
+        lambda queue: queue.send("message", priority=3),
+        lambda queue: queue.statistics().waiting_consumers > 0,
+        weft.Empty,
+        ("message", 3),
+        lambda queue: queue.send("message", 0, 3),
+    ),
+    Call(
+        "MessageQueue.send",
+        lambda: weft.MessageQueue("calls", lifetime="attached", max_messages=1),
+        lambda queue: queue.send("first"),
+        lambda queue, timeout: queue.send("more", timeout),
+        lambda queue: queue.receive(),
+        lambda queue: queue.statistics().waiting_producers > 0,
+        weft.Full,
+        None,
+        lambda queue: queue.receive(0),
+    ),
+    Call(
+        "PriorityQueue.get",
+        lambda: weft.PriorityQueue("calls"),
+        lambda queue: None,
+        lambda queue, timeout: queue.get(timeout=timeout),
+        lambda queue: queue.put((1, "message")),
+        lambda queue: queue.statistics().waiting_consumers > 0,
+        weft.Empty,
+        (1, "message"),
+        lambda queue: queue.put_nowait((1, "message")),
+    ),
+]
+
+
 class _Flagged:
     """A condition and what it is about: a flag that stays, so that a notification too early is none lost."""
 

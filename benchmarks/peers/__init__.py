@@ -40,6 +40,9 @@ class Peer:
 
 PEERS = {
     "weft": Peer("weft_queue:WeftQueue", "weft", "weft"),
+    "weft.MessageQueue": Peer("message_queues:WeftMessageQueue", "weft", "weft"),
+    "weft.MessageQueue durable": Peer("message_queues:WeftDurable", "weft", "weft"),
+    "sqlite3": Peer("message_queues:Sqlite"),
     "weft.Cell": Peer("weft_cell:WeftCell", "weft", "weft"),
     "os.pipe": Peer("pipes:OsPipe"),
     "mp.Pipe": Peer("pipes:MpPipe"),

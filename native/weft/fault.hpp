@@ -57,6 +57,16 @@
     X(get_copied)             /* record copied, head not advanced */                               \
     X(get_committed)          /* head advanced, lock still held */                                 \
     X(get_unlocked)           /* taken, no producer woken */                                       \
+    X(order_entered)          /* a message is in the lease table, and in the ring still */         \
+    X(order_counted)          /* counted in both, head not advanced */                             \
+    X(order_moved)            /* in the table alone, still counted as being moved */               \
+    X(order_page_freed)       /* one of several spent pages given back */                          \
+    X(returned_taken)         /* taken from the table, the heap names it still */                  \
+    X(notice_due)             /* committed, who waits to be told has not been */                   \
+    X(notice_given)           /* registration gone, nobody woken */                                \
+    X(journal_written)        /* records in the file, which does not count them */                 \
+    X(journal_appended)       /* counted, lock still held */                                       \
+    X(journal_synced)         /* on the disk, nobody knows */                                      \
     X(lease_prepared)         /* lease entry written, head not advanced */                         \
     X(lease_committed)        /* leased, lock still held */                                        \
     X(lease_ack_block)        /* block taken from the lease, lease still stands */                 \

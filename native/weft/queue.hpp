@@ -4,6 +4,8 @@
 //
 // Lock order: producers, consumers, pool. No lock is held while anything outside this file runs.
 // The parts: queue_put.hpp (the producers' end), queue_take.hpp (the consumers' end and leases),
+// queue_order.hpp (message queues: the best first), queue_notice.hpp (… and who is told that one is there),
+// queue_journal.hpp (… and what is kept on a disk),
 // queue_recover.hpp (what a death leaves, and who sees to it).
 #pragma once
 
@@ -22,6 +24,7 @@ struct Outgoing {
     uint64_t total = 0;
     uint64_t body_size = 0;
     uint8_t marks = 0;                  // see RecordHeader
+    uint16_t priority = 0;              // of message queues
 };
 
 // A message taken: copied to the caller's buffer, or the block which the taker now holds.
@@ -35,6 +38,7 @@ struct Incoming {
     uint32_t lease = ~0u;               // index of the lease, if leased
     uint32_t deliveries = 0;
     uint8_t marks = 0;                  // see RecordHeader
+    uint16_t priority = 0;
     void clear() noexcept { *this = Incoming(); }
 
     bool expired = false;               // leased to be put aside: it has been delivered too often
@@ -93,7 +97,8 @@ public:
     // Reserves what a new one needs first, at that place of its file: 0 or an errno.
     static int prepare(char* base, int fd, uint64_t at, const QueueGeometry& geometry) noexcept;
     static uint64_t prepared_bytes(const QueueGeometry& geometry) noexcept {
-        return 2 * os::kPage + geometry.extent_units * Pool::kUnitBytes;
+        return 2 * os::kPage + geometry.extent_units * Pool::kUnitBytes +
+               geometry.first_leases() * (sizeof(Lease) + sizeof(Ranked));
     }
     // The segment is mapped: here it stands.
     void bind(uint64_t at, const QueueGeometry& geometry) noexcept;
@@ -103,10 +108,11 @@ public:
     Participants& people() noexcept { return people_; }
 
     // --- producers (queue_put.hpp). `patience_ns`: until when to wait for a lock, not for room.
-    Status put(const Outgoing& message, int64_t patience_ns, Failure& why) noexcept;
+    // `sequence`: the number that the message got, or the first of them.
+    Status put(const Outgoing& message, int64_t patience_ns, Failure& why, uint64_t* sequence = nullptr) noexcept;
     // Puts as many as fit, in order, visible together; `done` tells how many.
-    Status put_batch(const Outgoing* messages, uint32_t count, uint32_t& done, int64_t patience_ns,
-                     Failure& why) noexcept;
+    Status put_batch(const Outgoing* messages, uint32_t count, uint32_t& done, int64_t patience_ns, Failure& why,
+                     uint64_t* sequence = nullptr) noexcept;
     // A block to write a message into: committed by `put`, or given back by `give_block`.
     Status take_block(uint64_t bytes, uint32_t& unit, int64_t patience_ns, Failure& why) noexcept;
     // `read`: see Pool::give.
@@ -130,6 +136,31 @@ public:
     Status give_back(const Incoming& message, uint32_t replacement, int64_t patience_ns) noexcept;
     void count_dead_lettered() noexcept { state_->dead_lettered.fetch_add(1, std::memory_order_relaxed); }
 
+    // --- notification (queue_notice.hpp): once, when a message comes into an empty queue for which nobody waits.
+    // The registration's mark; 0 if somebody else has one.
+    uint64_t register_notice() noexcept;
+    // Whether it stood still.
+    bool cancel_notice(uint64_t mark) noexcept;
+    bool is_registered(uint64_t mark) const noexcept {
+        return state_->order.registrant.load(std::memory_order_acquire) == mark;
+    }
+    // Sleeps until it has ended, some time has passed, or a signal has come: look again.
+    Status wait_notice(uint64_t mark, int64_t deadline_ns) noexcept;
+    // A consumer that waits in an event loop: nobody need be told while it does.
+    void count_consumer(int by) noexcept { people_.mine().waiting_consumers.fetch_add(uint32_t(by)); }
+    Owner registrant() const noexcept { return state_->order.registrant.load() & kOwnerMask; }
+
+    // --- the journal of a durable queue (queue_journal.hpp). Called without the GIL.
+    // Appends to the file, of that generation; `end`: how far it reaches then. `missing`: the file is another now,
+    // or has lost its name; `broken`: it has failed before.
+    Status append(int fd, uint64_t generation, const char* data, uint64_t size, int64_t patience_ns, uint64_t& end,
+                  Failure& why) noexcept;
+    // Returns once what is before `end` is on the disk, by one call of the system for all who ask meanwhile.
+    Status sync(int fd, uint64_t generation, uint64_t end, int64_t patience_ns, Failure& why) noexcept;
+    // Nobody appends or syncs until it is unlocked.
+    Status lock_journal(int64_t patience_ns) noexcept;
+    void unlock_journal() noexcept;
+
     // --- waiting (queue_wait.hpp). Called without the GIL. ok: look again.
     void begin_wait() noexcept {
         patience_.begin();
@@ -149,8 +180,9 @@ public:
     uint64_t depth() const noexcept;
     // Bytes of the messages that came back and wait. For display: others may take them meanwhile.
     uint64_t returned_bytes() noexcept;
-    // Arms the doorbell for whoever waits for items, or for room.
+    // Arms the doorbell for whoever waits for items, or for room, or to be told.
     void arm_bell(bool for_room) noexcept { (for_room ? state_->room : state_->items).announce_bell(); }
+    void arm_notice_bell() noexcept { state_->order.notices.announce_bell(); }
     void wake_all() noexcept;
 
     // --- the end of the stream, and of others
@@ -189,8 +221,8 @@ private:
     void repair_producers() noexcept;
     void repair_consumers() noexcept;
 
-    Status put_all(const Outgoing* messages, uint32_t count, uint32_t& done, int64_t patience_ns,
-                   Failure& why) noexcept;
+    Status put_all(const Outgoing* messages, uint32_t count, uint32_t& done, int64_t patience_ns, Failure& why,
+                   uint64_t* sequence) noexcept;
     Status check_room(const Cursor& cursor) noexcept;
     Status write_record(const Outgoing& message, Cursor& cursor, Failure& why) noexcept;
     uint64_t fresh_units(int64_t now_ns) noexcept;
@@ -205,6 +237,27 @@ private:
     Status find_record(uint64_t& offset, RecordHeader& header) noexcept;
     Status read_record(uint64_t offset, const RecordHeader& header, uint64_t sequence, uint32_t returned_unit,
                        Incoming& message, char* buffer) noexcept;
+    Status find_block(const RecordHeader& header, uint64_t offset, uint64_t sequence, uint32_t returned_unit,
+                      BlockRecord& block) noexcept;
+    Lease* oldest_returned() noexcept;
+    // Of message queues (queue_order.hpp).
+    Ranked* heap() const noexcept { return reinterpret_cast<Ranked*>(segment_.base() + at_ + geometry_.heap_at()); }
+    void note_priorities(const Outgoing* messages, uint32_t count) noexcept;
+    Status arrange(bool& from_table) noexcept;
+    Status choose(uint64_t known, bool& from_table) noexcept;
+    Status move_run() noexcept;
+    Status fill_lease(uint64_t& offset, uint64_t sequence, uint32_t& index) noexcept;
+    Lease* best_returned(bool& damaged) noexcept;
+    bool is_waiting(const Ranked& ranked, uint32_t end) noexcept;
+    void rank(uint32_t index) noexcept;
+    void unrank_best() noexcept;
+    void rank_all() noexcept;
+    void repair_order() noexcept;
+    uint64_t count_waiting(uint64_t tail, uint64_t& head) const noexcept;
+    void look_for_spent_pages(bool at_once) noexcept;
+    bool has_left_extent(uint64_t head, uint32_t unit, uint64_t word) noexcept;
+    void tell_registrant(uint64_t put) noexcept;
+    bool is_waited_for() const noexcept;
     void look_after_leases() noexcept;
     void hold_block(uint32_t unit) noexcept;
     void unhold_block(uint32_t unit) noexcept;
@@ -256,13 +309,19 @@ inline void Queue::bind(uint64_t at, const QueueGeometry& geometry) noexcept {
 
 // The ring's first extent is unit 0, where tail and head begin.
 inline int Queue::prepare(char* base, int fd, uint64_t at, const QueueGeometry& g) noexcept {
-    if (int error = os::reserve(fd, at + QueueGeometry::kLeasesAt, os::kPage)) return error;
+    auto whole = [](uint64_t bytes) { return (bytes + os::kPage - 1) / os::kPage * os::kPage; };
+    const uint64_t leases = g.first_leases(), table = whole(leases ? leases * sizeof(Lease) : 1);
+    if (int error = os::reserve(fd, at + QueueGeometry::kLeasesAt, table)) return error;
+    if (leases)
+        if (int error = os::reserve(fd, at + g.heap_at(), whole(leases * sizeof(Ranked)))) return error;
     if (int error = os::reserve(fd, at + QueueGeometry::kTableAt, os::kPage)) return error;
     if (int error = os::reserve(fd, at + g.units_at(), g.extent_units * Pool::kUnitBytes)) return error;
     auto first = reinterpret_cast<Unit*>(base + at + QueueGeometry::kTableAt);
     first->ticket.store(Unit::kNoTicket);
     first->word.store(Unit::make(Run::ring, 0, g.extent_units));
-    reinterpret_cast<QueueState*>(base + at)->pool.reserved.store(g.extent_units);
+    auto state = reinterpret_cast<QueueState*>(base + at);
+    state->pool.reserved.store(g.extent_units);
+    state->lease_end.store(uint32_t(leases));
     return 0;
 }
 
@@ -297,6 +356,7 @@ inline uint64_t Queue::depth() const noexcept {
     if (shut() == 2) return 0;
     uint64_t head = state_->head.load(std::memory_order_acquire);
     uint64_t tail = state_->tail.load(std::memory_order_acquire);
+    if (geometry_.is_ordered) return count_waiting(tail, head);
     return Mark::between(head, tail) + state_->returned.load(std::memory_order_relaxed);
 }
 
@@ -329,6 +389,9 @@ inline bool Queue::has_room() const noexcept { return !geometry_.limit || depth(
 
 }  // namespace weft
 
+#include "queue_journal.hpp"
+#include "queue_notice.hpp"
+#include "queue_order.hpp"
 #include "queue_put.hpp"
 #include "queue_recover.hpp"
 #include "queue_take.hpp"

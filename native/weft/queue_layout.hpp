@@ -3,12 +3,16 @@
 //   0                    QueueState
 //   + 1 page             Lease[kMaxLeases]      who holds what it has not acknowledged
 //   + leases             Unit[units]            the pool's table
-//   + table              pages                  ring extents and payload blocks
+//   + table              Ranked[kMaxLeases]     of message queues alone: a heap of what waits, best first
+//   + heap               pages                  ring extents and payload blocks
 //
 // Messages are numbered from 0 in the order in which they are put. The ring is a chain of extents: runs
 // of pages filled from front to back with records; the last record of a full extent is a jump to the
 // next. `tail` and `head` say where the next record goes, or is, and carry the low bits of its number:
 // one store publishes or takes a message, position and count together.
+//
+// In a message queue each message has a priority, and the best goes first: consumers move what is in the ring
+// into the table of leases, as if it had been given back, and take from there (queue_order.hpp).
 #pragma once
 
 #include "event.hpp"
@@ -16,7 +20,8 @@
 
 namespace weft {
 
-inline constexpr uint32_t kQueueKind = 1;
+inline constexpr uint32_t kQueueKind = 1, kMessageQueueKind = 7;
+inline constexpr uint16_t kMaxPriority = 32767;
 
 // Where in the chain, and how many before: position in bits 0-33 (in 16-byte steps), count above.
 struct Mark {
@@ -58,7 +63,7 @@ struct RecordHeader {
     uint32_t size;      // of the payload behind it
     RecordKind kind;
     uint8_t marks;
-    uint16_t reserved;
+    uint16_t priority;  // of message queues: 0 to kMaxPriority
 };
 static_assert(sizeof(RecordHeader) == 8);
 
@@ -108,8 +113,8 @@ struct Lease {
     std::atomic<uint64_t> place;  // the record, in bytes from the first page. A producer that looks whether an
                                   // extent is spent may see the next lease's: that one stands elsewhere
     uint64_t sequence;
-    uint32_t deliveries;   // how often it was handed out
-    uint32_t reserved;
+    uint32_t deliveries;   // how often it was handed out: 0 only where a message queue's waits
+    uint32_t priority;
 
     static constexpr uint64_t make(LeaseState state, Owner owner, uint32_t unit) noexcept {
         return uint64_t(state) | uint64_t(owner) << 4 | uint64_t(unit) << 32;
@@ -120,6 +125,58 @@ struct Lease {
 };
 static_assert(sizeof(Lease) == 32);
 inline constexpr uint32_t kMaxLeases = 65536;
+
+// What waits in the lease table of a message queue, as an entry of the heap: the least key is the best.
+struct Ranked {
+    uint64_t key;
+    uint32_t lease;
+    uint32_t reserved;
+
+    // Higher priorities first, and in the order of their sequence within one.
+    static constexpr uint64_t make_key(uint32_t priority, uint64_t sequence) noexcept {
+        return uint64_t(kMaxPriority - (priority & kMaxPriority)) << 48 | (sequence & ((uint64_t(1) << 48) - 1));
+    }
+};
+static_assert(sizeof(Ranked) == 16);
+
+inline constexpr uint32_t kJournalFailed = 2;
+
+// What message queues have besides.
+struct OrderState {
+    // Under the consumers' lock. The heap is a hint: what waits is what the lease table says.
+    uint64_t run_end;       // a mark: the records from head to here are known to have one priority
+    uint32_t run_priority;
+    uint32_t heap_size;
+    uint32_t heap_is_sound; // 0: to be made anew from the lease table
+    // Odd while messages move from the ring to the table, and are counted in both. Stored by the holder of the
+    // consumers' lock, read by all. sync: see count_waiting.
+    std::atomic<uint32_t> moving;
+    uint32_t seen_changes;  // `changes` when all there was in the ring was last looked at
+
+    // Under the producers' lock.
+    alignas(128) uint32_t pages_taken;  // pages of the ring since it was last looked which are spent
+    uint32_t last_priority;             // of the message put last; follows tail, ~0 after a death
+
+    // How often a message had another priority than the one before it. As long as it stands still consumers need not
+    // look at what is new in the ring. Raised by the holder of the producers' lock, read by consumers. sync: release
+    // pairs with arrange's acquire.
+    alignas(128) std::atomic<uint32_t> changes;
+
+    // Who is to be told when a message comes into an empty queue: Owner in bits 0-27, the number of the
+    // registration above; 0 nobody. Changed by compare-and-swap alone, by whoever registers, gives up or tells.
+    alignas(128) std::atomic<uint64_t> registrant;
+    std::atomic<uint64_t> registrations;
+    Event notices;                      // a registration has ended
+
+    // Of the journal that a durable queue has beside it, changed under `append`, but for `synced`: under `sync`.
+    alignas(128) RobustLock append;
+    RobustLock sync;
+    std::atomic<uint32_t> journal_state;       // 0 none, or its messages are not all here yet; 1 at work; 2 failed
+    std::atomic<uint64_t> journal_end;         // bytes of it that hold whole records
+    std::atomic<uint64_t> journal_synced;      // bytes of it that are on the disk
+    std::atomic<uint64_t> journal_generation;  // of the file: another after each compaction
+    std::atomic<uint64_t> journal_torn;        // bytes that were dropped when it was read
+};
 
 // Each group of fields has a pair of cache lines of its own, so that the two ends of the queue do not meet:
 // processors fetch a line's neighbour along with it.
@@ -166,6 +223,8 @@ struct QueueState {
     std::atomic<uint64_t> dead_lettered;
     std::atomic<uint32_t> leased;     // at least the number of leases out; recounted by recovery
     std::atomic<int64_t> scanned_ns;  // when somebody last looked for the dead
+
+    alignas(128) OrderState order;
 };
 static_assert(sizeof(QueueState) <= os::kPage);
 
@@ -177,18 +236,28 @@ struct QueueGeometry {
     uint64_t limit;         // messages, 0 for no limit
     uint64_t max_message;   // bytes
     uint64_t max_deliveries;  // a message handed out this often without success is expired; 0: never
+    bool is_ordered = false;  // by priority
 
     // All from where the queue begins.
     static constexpr uint64_t kLeasesAt = os::kPage;
     static constexpr uint64_t kTableAt = kLeasesAt + kMaxLeases * sizeof(Lease);
-    uint64_t units_at() const noexcept {
+    uint64_t heap_at() const noexcept {
         return (kTableAt + units * sizeof(Unit) + os::kPage - 1) / os::kPage * os::kPage;
     }
+    uint64_t units_at() const noexcept { return heap_at() + (is_ordered ? kMaxLeases * sizeof(Ranked) : 0); }
     uint64_t bytes() const noexcept { return units_at() + units * Pool::kUnitBytes; }
 
     // How many pages a fast stream goes through before it comes back to the first: well beyond a core's own
     // cache (1 MiB or 2 as a rule) on both sides, and little of what the cores share.
     uint64_t fresh_units() const noexcept { return units / 8 < 1024 ? units / 8 : 1024; }
+
+    // Entries of the lease table that a message queue has from the beginning, so that who takes needs no memory.
+    uint32_t first_leases() const noexcept {
+        if (!is_ordered) return 0;
+        return limit && limit < 1024 ? uint32_t(limit) : 1024;
+    }
+    // How many leases may be out: what waits must always find a place in the table.
+    uint64_t most_leases() const noexcept { return is_ordered ? kMaxLeases - limit : kMaxLeases; }
 
     static constexpr uint64_t kMinUnits = 8;
     static constexpr uint64_t kMaxUnits = uint64_t(1) << 26;  // 256 GiB, what a Mark can address
@@ -200,16 +269,20 @@ struct QueueGeometry {
         words[3] = max_deliveries;
     }
 
-    // From what the header holds. The extent is an eighth of a small queue, lest the ring alone fill it.
-    static QueueGeometry of(const uint64_t (&words)[kGeometryWords]) noexcept {
-        QueueGeometry g{words[0], words[0] / 8 < 16 ? words[0] / 8 : 16, 0, words[1], words[2], words[3]};
+    // From what the header holds. The extent is an eighth of a small queue, lest the ring alone fill it, and a
+    // page where a message that is never the best may keep it for ever.
+    static QueueGeometry of(const uint64_t (&words)[kGeometryWords], uint32_t kind = kQueueKind) noexcept {
+        const bool ordered = kind == kMessageQueueKind;
+        const uint64_t extent = ordered ? 1 : words[0] / 8 < 16 ? words[0] / 8 : 16;
+        QueueGeometry g{words[0], extent, 0, words[1], words[2], words[3], ordered};
         g.inline_max = g.extent_units * Pool::kUnitBytes / 4;
         if (g.inline_max > 8192) g.inline_max = 8192;
         return g;
     }
     bool is_sane() const noexcept {
         return units >= kMinUnits && units <= kMaxUnits && limit <= Mark::kCountMask / 2 &&
-               max_message >= 1 && max_message <= units * Pool::kUnitBytes && max_deliveries <= UINT32_MAX;
+               max_message >= 1 && max_message <= units * Pool::kUnitBytes && max_deliveries <= UINT32_MAX &&
+               (!is_ordered || (limit >= 1 && limit < kMaxLeases));
     }
 };
 

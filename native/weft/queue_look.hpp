@@ -13,8 +13,9 @@ class QueueLook {
 public:
     // False: the segment is no sane queue, or has been cut off meanwhile.
     bool read(const Look& look) noexcept {
-        const QueueGeometry geometry = QueueGeometry::of(look.header().geometry);
-        return look.header().kind == kQueueKind && geometry.is_sane() &&
+        const uint32_t kind = look.header().kind;
+        const QueueGeometry geometry = QueueGeometry::of(look.header().geometry, kind);
+        return (kind == kQueueKind || kind == kMessageQueueKind) && geometry.is_sane() &&
                kObjectAt + geometry.bytes() == look.header().file_bytes && read_at(look, kObjectAt, geometry);
     }
 

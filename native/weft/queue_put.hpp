@@ -20,6 +20,11 @@ inline void Queue::repair_producers() noexcept {
     const uint64_t offset = Mark::offset(tail);
     state_->sent = Mark::sequence(state_->sent, tail);
     state_->seen_head = state_->head.load(std::memory_order_acquire);
+    if (geometry_.is_ordered) {
+        state_->order.changes.fetch_add(1, std::memory_order_release);
+        state_->order.last_priority = ~0u;
+        tell_registrant(0);
+    }
     pool_.each_run([&](uint32_t unit, uint64_t word) {
         Unit& entry = pool_.entry(unit);
         uint64_t ticket = entry.ticket.load(std::memory_order_relaxed);
@@ -43,20 +48,27 @@ inline Status Queue::check_room(const Cursor& cursor) noexcept {
     uint64_t limit = geometry_.limit ? geometry_.limit : Mark::kCountMask / 2;
     uint64_t returned = state_->returned.load(std::memory_order_relaxed);
     if (Mark::between(state_->seen_head, mark) + returned < limit) return Status::ok;
+    if (geometry_.is_ordered) return count_waiting(mark, state_->seen_head) < limit ? Status::ok : Status::full;
     state_->seen_head = state_->head.load(std::memory_order_acquire);
     return Mark::between(state_->seen_head, mark) + returned < limit ? Status::ok : Status::full;
 }
 
+// Whether the head has passed an extent's last message and has left it.
+inline bool Queue::has_left_extent(uint64_t head, uint32_t unit, uint64_t word) noexcept {
+    const uint64_t end_sequence = pool_.entry(unit).ticket.load(std::memory_order_relaxed);
+    if (end_sequence == Unit::kNoTicket) return false;
+    const uint64_t begin = pool_.offset_of(unit), at_head = Mark::offset(head);
+    return !end_sequence || (Mark::reached(head, end_sequence) &&
+                             (at_head < begin || at_head >= begin + Unit::units(word) * Pool::kUnitBytes));
+}
+
 // An extent is spent when the head has passed its last message, has left it, and no lease looks into it.
 inline bool Queue::is_extent_spent(uint32_t unit, uint64_t word) noexcept {
-    uint64_t end_sequence = pool_.entry(unit).ticket.load(std::memory_order_relaxed);
-    if (end_sequence == Unit::kNoTicket) return false;
+    if (geometry_.is_ordered) return false;  // see look_for_spent_pages
     const uint64_t begin = pool_.offset_of(unit);
     const uint64_t end = begin + Unit::units(word) * Pool::kUnitBytes;
     // sync: acquire pairs with advance_head's release: leases of what lies below are written.
-    const uint64_t head = state_->head.load(std::memory_order_acquire);
-    const uint64_t at_head = Mark::offset(head);
-    if (end_sequence && (!Mark::reached(head, end_sequence) || (at_head >= begin && at_head < end))) return false;
+    if (!has_left_extent(state_->head.load(std::memory_order_acquire), unit, word)) return false;
     uint32_t used = lease_count();
     for (uint32_t i = 0; i < used; ++i) {
         const Lease& lease = leases()[i];
@@ -80,9 +92,17 @@ inline uint64_t Queue::fresh_units(int64_t now_ns) noexcept {
 [[gnu::noinline]] inline Status Queue::next_extent(Cursor& cursor, Failure& why) noexcept {
     uint32_t next = 0;
     const int64_t now = os::now_ns();
-    Status status = pool_.take(
-        people_, geometry_.extent_units, Run::ring, Unit::kNoTicket, fresh_units(now), now + 1'000'000'000,
-        [this](uint32_t unit, uint64_t word) { return is_extent_spent(unit, word); }, next, why);
+    auto take = [&] {
+        return pool_.take(
+            people_, geometry_.extent_units, Run::ring, Unit::kNoTicket, fresh_units(now), now + 1'000'000'000,
+            [this](uint32_t unit, uint64_t word) { return is_extent_spent(unit, word); }, next, why);
+    };
+    if (geometry_.is_ordered) look_for_spent_pages(false);
+    Status status = take();
+    if (geometry_.is_ordered && (status == Status::full || status == Status::no_space)) {
+        look_for_spent_pages(true);
+        status = take();
+    }
     if (status == Status::timed_out || status == Status::interrupted) return Status::full;
     if (status != Status::ok) return status;
     auto jump = reinterpret_cast<RecordHeader*>(at(cursor.offset));
@@ -109,7 +129,7 @@ inline Status Queue::write_record(const Outgoing& message, Cursor& cursor, Failu
     }
     auto header = reinterpret_cast<RecordHeader*>(at(cursor.offset));
     if (in_block) {
-        *header = {uint32_t(size), RecordKind::block, uint8_t(uint8_t(message.kind) | message.marks), 0};
+        *header = {uint32_t(size), RecordKind::block, uint8_t(uint8_t(message.kind) | message.marks), message.priority};
         *reinterpret_cast<BlockRecord*>(header + 1) = {message.unit, 0, message.total, message.body_size};
         // From the commit on this number makes the block the message's, whoever its owner was.
         pool_.entry(message.unit).ticket.store(cursor.sequence, std::memory_order_relaxed);
@@ -118,7 +138,7 @@ inline Status Queue::write_record(const Outgoing& message, Cursor& cursor, Failu
         // These lines are in the cache of the consumer that read what stood there.
         prepare_write(at(cursor.offset) + kAhead);
         prepare_write(at(cursor.offset) + kAhead + 64);
-        *header = {uint32_t(size), message.kind, message.marks, 0};
+        *header = {uint32_t(size), message.kind, message.marks, message.priority};
         copy_short(reinterpret_cast<char*>(header + 1), message.data, size);
         cursor.bytes += size;
     }
@@ -154,7 +174,8 @@ inline void Queue::end_series() noexcept {
 
 // Compiled once for many messages and once, without the loop, for one.
 [[gnu::always_inline]] inline Status Queue::put_all(const Outgoing* messages, uint32_t count, uint32_t& done,
-                                                    int64_t patience_ns, Failure& why) noexcept {
+                                                    int64_t patience_ns, Failure& why,
+                                                    uint64_t* sequence) noexcept {
     done = 0;
     if (messages->unit != Pool::kNowhere) WEFT_FAULT(put_block_written);
     Status status = lock_producers(patience_ns);
@@ -162,6 +183,7 @@ inline void Queue::end_series() noexcept {
     Cursor cursor{Mark::offset(state_->tail.load(std::memory_order_relaxed)), state_->sent, state_->sent_bytes,
                   state_->extent};
     const bool in_parts = messages->unit != Pool::kNowhere && messages->marks & kSeries;
+    if (sequence) *sequence = cursor.sequence;
     if (state_->shut.load(std::memory_order_relaxed)) status = Status::shut_down;
     else if (in_parts || state_->series.load(std::memory_order_relaxed)) status = check_series(messages->marks);
     while (status == Status::ok && done < count) {
@@ -172,6 +194,8 @@ inline void Queue::end_series() noexcept {
     if (done) commit(cursor);
     const bool ends = in_parts && done && !(messages->marks & kMore);
     if (ends) state_->series.store(0, std::memory_order_relaxed);
+    if (done && geometry_.is_ordered) note_priorities(messages, done);
+    if (done && state_->order.registrant.load(std::memory_order_relaxed)) tell_registrant(done);
     state_->producers.unlock();
     WEFT_FAULT(put_unlocked);
     if (ends) notify_room(INT32_MAX);
@@ -181,13 +205,13 @@ inline void Queue::end_series() noexcept {
 }
 
 inline Status Queue::put_batch(const Outgoing* messages, uint32_t count, uint32_t& done, int64_t patience_ns,
-                               Failure& why) noexcept {
-    return put_all(messages, count, done, patience_ns, why);
+                               Failure& why, uint64_t* sequence) noexcept {
+    return put_all(messages, count, done, patience_ns, why, sequence);
 }
 
-inline Status Queue::put(const Outgoing& message, int64_t patience_ns, Failure& why) noexcept {
+inline Status Queue::put(const Outgoing& message, int64_t patience_ns, Failure& why, uint64_t* sequence) noexcept {
     uint32_t done;
-    return put_all(&message, 1, done, patience_ns, why);
+    return put_all(&message, 1, done, patience_ns, why, sequence);
 }
 
 inline Status Queue::take_block(uint64_t bytes, uint32_t& unit, int64_t patience_ns, Failure& why) noexcept {

@@ -39,6 +39,7 @@ inline void Queue::recover_leases(bool own) noexcept {
     }
     state_->leased.store(out, std::memory_order_relaxed);
     count_returned();
+    state_->order.heap_is_sound = 0;
 }
 
 // Both ends' locks held, leases recovered before.

@@ -20,7 +20,8 @@ inline uint32_t Queue::lease_count() noexcept {
     const uint32_t known = known_leases_.load(std::memory_order_relaxed);
     if (end <= known) return end;
     if (end > kMaxLeases) return known;
-    const uint64_t needed = pool_.reserved_bytes() + end * sizeof(Lease);  // read first: the pool may grow
+    // Read first: the pool may grow.
+    const uint64_t needed = pool_.reserved_bytes() + end * (sizeof(Lease) + (geometry_.is_ordered ? sizeof(Ranked) : 0));
     if (os::reserved_bytes(segment_.fd()) < needed) return known;
     known_leases_.store(end, std::memory_order_relaxed);
     return end;
@@ -35,10 +36,11 @@ inline void Queue::repair_consumers() noexcept {
     uint32_t used = lease_count();
     for (uint32_t i = 0; i < used; ++i) {
         uint64_t word = leases()[i].word.load(std::memory_order_acquire);
-        if (Lease::state(word) == LeaseState::leased && leases()[i].sequence >= state_->received)
+        if (Lease::state(word) != LeaseState::free && leases()[i].sequence >= state_->received)
             leases()[i].word.store(0, std::memory_order_release);
     }
     count_returned();
+    if (geometry_.is_ordered) repair_order();
 }
 
 inline void Queue::count_returned() noexcept {
@@ -69,11 +71,29 @@ inline Status Queue::find_record(uint64_t& offset, RecordHeader& header) noexcep
     return Status::corrupted;
 }
 
-// Copies an inline record, or finds its block: the record's own, or the one that a returned lease names.
+// The block of a record, checked: its own, or the one that a returned lease names.
+inline Status Queue::find_block(const RecordHeader& header, uint64_t offset, uint64_t sequence, uint32_t returned_unit,
+                                BlockRecord& block) noexcept {
+    memcpy(&block, at(offset) + sizeof header, sizeof block);
+    const bool returned = returned_unit != Lease::kNoUnit;
+    if (returned) block.unit = returned_unit;
+    if (!pool_.is_backed(block.unit, 1)) return Status::corrupted;
+    Unit& entry = pool_.entry(block.unit);
+    uint64_t word = entry.word.load(std::memory_order_acquire);
+    uint64_t units = Unit::units(word);
+    const bool sound = (Unit::run(word) == Run::loaned || Unit::run(word) == Run::held) &&
+                       (returned || entry.ticket.load(std::memory_order_relaxed) == sequence) && units != 0 &&
+                       pool_.is_backed(block.unit, units) && block.total <= units * Pool::kUnitBytes &&
+                       block.body_size <= block.total && ((header.marks & kInner) == 1 || (header.marks & kInner) == 2);
+    return sound ? Status::ok : Status::corrupted;
+}
+
+// Copies an inline record, or finds its block.
 inline Status Queue::read_record(uint64_t offset, const RecordHeader& header, uint64_t sequence,
                                  uint32_t returned_unit, Incoming& message, char* buffer) noexcept {
     const char* payload = at(offset) + sizeof header;
     message.sequence = sequence;
+    message.priority = header.priority;
     message.unit = Pool::kNowhere;
     message.marks = header.marks & kOwn;
     if (header.kind != RecordKind::block) {
@@ -84,18 +104,7 @@ inline Status Queue::read_record(uint64_t offset, const RecordHeader& header, ui
         return Status::ok;
     }
     BlockRecord block;
-    memcpy(&block, payload, sizeof block);
-    const bool returned = returned_unit != Lease::kNoUnit;
-    if (returned) block.unit = returned_unit;
-    if (!pool_.is_backed(block.unit, 1)) return Status::corrupted;
-    Unit& entry = pool_.entry(block.unit);
-    uint64_t word = entry.word.load(std::memory_order_acquire);
-    uint64_t units = Unit::units(word);
-    if ((Unit::run(word) != Run::loaned && Unit::run(word) != Run::held) ||
-        (!returned && entry.ticket.load(std::memory_order_relaxed) != sequence) || units == 0 ||
-        !pool_.is_backed(block.unit, units) || block.total > units * Pool::kUnitBytes ||
-        block.body_size > block.total || ((header.marks & kInner) != 1 && (header.marks & kInner) != 2))
-        return Status::corrupted;
+    if (find_block(header, offset, sequence, returned_unit, block) != Status::ok) return Status::corrupted;
     message.kind = RecordKind(header.marks & kInner);
     message.marks = header.marks & ~kInner;
     message.unit = block.unit;
@@ -134,7 +143,11 @@ inline Status Queue::enter_series(uint8_t marks, bool& orphan) noexcept {
 
 [[gnu::always_inline]] inline Status Queue::take_next(Incoming& message, char* buffer, bool lease, bool& dropped) noexcept {
     if (state_->shut.load(std::memory_order_relaxed) == 2) return Status::shut_down;
-    if (state_->returned.load(std::memory_order_acquire)) {
+    bool from_table = state_->returned.load(std::memory_order_acquire) != 0;
+    if (geometry_.is_ordered)
+        if (Status status = arrange(from_table); status != Status::ok) return status;
+    if (lease && state_->leased.load(std::memory_order_relaxed) >= geometry_.most_leases()) return Status::out_of_slots;
+    if (from_table) {
         Status status = take_returned(message, buffer, lease);
         if (status != Status::empty) return status;
     }
@@ -169,6 +182,7 @@ inline Status Queue::enter_series(uint8_t marks, bool& orphan) noexcept {
         Lease& entry = leases()[message.lease];
         entry.place.store(offset, std::memory_order_relaxed);
         entry.sequence = sequence;
+        entry.priority = header.priority;
         entry.deliveries = message.deliveries = 1;
         state_->leased.fetch_add(1, std::memory_order_relaxed);
         entry.word.store(Lease::make(LeaseState::leased, people_.self(), message.unit), std::memory_order_release);
@@ -233,8 +247,14 @@ inline Status Queue::take_batch(char* buffer, uint64_t size, uint32_t count, uin
     done = 0;
     Status status = lock_consumers(patience_ns);
     if (status != Status::ok) return status;
-    bool left_extent = false;
-    if (state_->returned.load(std::memory_order_acquire) == 0)
+    bool left_extent = false, from_table = state_->returned.load(std::memory_order_acquire) != 0;
+    if (geometry_.is_ordered) {
+        status = arrange(from_table);
+        // As many as are known to have one priority.
+        const uint64_t run = Mark::between(state_->head.load(std::memory_order_relaxed), state_->order.run_end);
+        if (run && run < count) count = uint32_t(run);
+    }
+    if (status == Status::ok && !from_table)
         status = copy_batch(buffer, size, count, done, left_extent);
     state_->consumers.unlock();
     WEFT_FAULT(get_unlocked);
@@ -287,11 +307,14 @@ inline Status Queue::reserve_lease(uint32_t& index) noexcept {
     const uint32_t end = lease_count();
     if (end != state_->lease_end.load(std::memory_order_relaxed)) return Status::corrupted;
     // A search is short when many entries are free; otherwise the table grows as long as it can.
-    bool found = state_->leased.load(std::memory_order_relaxed) < end / 2 && find_free_lease(end, index);
+    const uint32_t used = state_->leased.load(std::memory_order_relaxed) + state_->returned.load(std::memory_order_relaxed);
+    bool found = used < end / 2 && find_free_lease(end, index);
     if (found) return Status::ok;
     if (end < kMaxLeases) {
         const uint64_t at = at_ + QueueGeometry::kLeasesAt + end * sizeof(Lease);
-        if (at % os::kPage != 0 || os::reserve(segment_.fd(), at, os::kPage) == 0) {
+        const uint64_t ranked = at_ + geometry_.heap_at() + end * sizeof(Ranked);
+        if ((at % os::kPage != 0 || os::reserve(segment_.fd(), at, os::kPage) == 0) &&
+            (!geometry_.is_ordered || ranked % os::kPage != 0 || os::reserve(segment_.fd(), ranked, os::kPage) == 0)) {
             index = end;
             state_->lease_end.store(end + 1, std::memory_order_relaxed);
             return Status::ok;
@@ -328,8 +351,7 @@ inline void Queue::unhold_block(uint32_t unit) noexcept {
         entry.word.store(Unit::make(Run::loaned, 0, Unit::units(word)), std::memory_order_release);
 }
 
-// Takes the oldest message that somebody gave back, or left when it died. Consumers' lock held.
-inline Status Queue::take_returned(Incoming& message, char* buffer, bool lease) noexcept {
+inline Lease* Queue::oldest_returned() noexcept {
     uint32_t end = lease_count();
     Lease* oldest = nullptr;
     for (uint32_t i = 0; i < end; ++i) {
@@ -338,6 +360,15 @@ inline Status Queue::take_returned(Incoming& message, char* buffer, bool lease) 
             (!oldest || entry.sequence < oldest->sequence))
             oldest = &entry;
     }
+    return oldest;
+}
+
+// Takes the first of the messages that somebody gave back, or left when it died, or that were moved there from the
+// ring. Consumers' lock held.
+inline Status Queue::take_returned(Incoming& message, char* buffer, bool lease) noexcept {
+    bool damaged = false;
+    Lease* oldest = geometry_.is_ordered ? best_returned(damaged) : oldest_returned();
+    if (damaged) return Status::corrupted;
     if (!oldest) {
         state_->returned.store(0, std::memory_order_release);
         return Status::empty;
@@ -348,6 +379,8 @@ inline Status Queue::take_returned(Incoming& message, char* buffer, bool lease) 
     Status status = find_record(offset, header);
     if (status == Status::ok) status = read_record(offset, header, oldest->sequence, unit, message, buffer);
     if (status != Status::ok) return status;
+    message.priority = uint16_t(oldest->priority & kMaxPriority);
+    const bool again = oldest->deliveries != 0;
     message.expired = geometry_.max_deliveries && oldest->deliveries >= geometry_.max_deliveries;
     message.deliveries = oldest->deliveries + !message.expired;
     if (message.unit != Pool::kNowhere)
@@ -362,9 +395,11 @@ inline Status Queue::take_returned(Incoming& message, char* buffer, bool lease) 
         if (message.unit != Pool::kNowhere) hold_block(message.unit);
         oldest->word.store(0, std::memory_order_release);
     }
+    WEFT_FAULT(returned_taken);
+    if (geometry_.is_ordered) unrank_best();
     message.left_extent = true;  // perhaps: one that the head has left long ago may have waited for this lease
     state_->returned.fetch_sub(1, std::memory_order_relaxed);
-    if (!message.expired) state_->redelivered.fetch_add(1, std::memory_order_relaxed);
+    if (again && !message.expired) state_->redelivered.fetch_add(1, std::memory_order_relaxed);
     return Status::ok;
 }
 
@@ -413,6 +448,7 @@ inline Status Queue::give_back(const Incoming& message, uint32_t replacement, in
     leases()[message.lease].word.store(Lease::make(LeaseState::returned, 0, unit), std::memory_order_release);
     state_->returned.fetch_add(1, std::memory_order_relaxed);
     state_->leased.fetch_sub(1, std::memory_order_relaxed);
+    if (geometry_.is_ordered) rank(message.lease);
     state_->consumers.unlock();
     WEFT_FAULT(lease_returned);
     notify_items(1);

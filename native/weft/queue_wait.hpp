@@ -57,6 +57,16 @@ inline bool Queue::glance_items(Waiting mode) noexcept {
 
 inline Status Queue::wait_items(int64_t deadline_ns, Waiting mode) noexcept {
     auto ready = [this] { return has_items() || has_ended(); };
+    if (geometry_.is_ordered && registrant()) {
+        // Whoever puts must see that somebody waits: there is no telling the registrant then.
+        std::atomic<uint32_t>& waiting = people_.mine().waiting_consumers;
+        waiting.fetch_add(1, std::memory_order_seq_cst);
+        const uint32_t announced = state_->items.announce_sleeper();
+        Status status = Status::ok;
+        if (!ready()) status = sleep(state_->items, announced, waiting, deadline_ns, mode);
+        waiting.fetch_sub(1, std::memory_order_relaxed);
+        return status;
+    }
     if (patience_.spin(deadline_ns, mode, ready)) return Status::ok;
     uint32_t announced = state_->items.announce_sleeper();
     if (ready()) return Status::ok;

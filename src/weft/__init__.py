@@ -45,6 +45,7 @@ from weft.errors import (
     WorkerDied,
 )
 from weft.memory import ShareableList, SharedArray, SharedMemory, mmap
+from weft.message_queue import MessageQueue, Notification, PriorityQueue
 from weft.namespace import Namespace
 from weft.queue import Lease, Queue
 from weft.sockets import Client, Listener
@@ -56,6 +57,7 @@ from weft.statistics import (
     EventStatistics,
     LockStatistics,
     MemoryStatistics,
+    MessageQueueStatistics,
     Participant,
     QueueStatistics,
     RWLockStatistics,
@@ -92,6 +94,8 @@ __all__ = [
     "Lock",
     "LockStatistics",
     "MemoryStatistics",
+    "MessageQueue",
+    "MessageQueueStatistics",
     "MessageTooLargeError",
     "MismatchError",
     "NameInUseError",
@@ -99,10 +103,12 @@ __all__ = [
     "NoSpaceError",
     "NotFoundError",
     "NotHeldError",
+    "Notification",
     "OwnerDied",
     "OwnerDiedWarning",
     "Participant",
     "PeerDied",
+    "PriorityQueue",
     "Queue",
     "QueueStatistics",
     "RLock",

@@ -50,9 +50,14 @@ def path(handle: Any) -> Path:
     return place.path / str(handle._attachment_name)
 
 
+def class_of(handle: Any) -> str:
+    """What users know a handle as: its class, or the one that it stands behind."""
+    return str(getattr(handle, "_shown_as", type(handle).__name__))
+
+
 def describe(handle: Any, state: str = "open") -> str:
     """``repr(handle)``."""
-    kind = type(handle).__name__
+    kind = class_of(handle)
     if not hasattr(handle, "_attachment_name"):
         return f"<weft.{kind} (not open)>"
     return f"<weft.{kind} {handle._name or 'anonymous'!r} {'closed' if handle.closed else state}>"
@@ -186,7 +191,7 @@ def fail(handle: Any, status: int, why: tuple[int, str, int, int] | None) -> NoR
 
 def fail_closed(handle: Any) -> NoReturn:
     """Raises for an operation on a closed handle."""
-    kind = type(handle).__name__
+    kind = class_of(handle)
     raise errors.ClosedError(f"this handle of {kind} {getattr(handle, '_name', None)!r} is closed: open another")
 
 

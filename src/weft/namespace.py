@@ -22,7 +22,7 @@ from weft._kinds import OTHERS, kind_called
 if TYPE_CHECKING:
     from weft._core.cell import Cell
     from weft._core.memory import SharedMemory
-    from weft._core.queue import Queue
+    from weft._core.queue import MessageQueue, PriorityQueue, Queue
     from weft._core.sync import Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, RWLock, Semaphore
     from weft.memory import ShareableList, SharedArray, mmap
 
@@ -213,6 +213,16 @@ class Namespace:
     def Queue(self, name: Any = None, maxsize: int = 0, **options: Any) -> Queue:  # noqa: N802 - the class's name
         """``weft.Queue`` in this namespace."""
         queue: Queue = self._open("Queue", name, maxsize, **options)
+        return queue
+
+    def MessageQueue(self, name: Any = None, **options: Any) -> MessageQueue:  # noqa: N802 - the class's name
+        """``weft.MessageQueue`` in this namespace."""
+        queue: MessageQueue = OTHERS["MessageQueue"](name, namespace=self, **options)
+        return queue
+
+    def PriorityQueue(self, name: Any = None, maxsize: int = 0, **options: Any) -> PriorityQueue:  # noqa: N802
+        """``weft.PriorityQueue`` in this namespace."""
+        queue: PriorityQueue = OTHERS["PriorityQueue"](name, maxsize, namespace=self, **options)
         return queue
 
     def SharedMemory(  # noqa: N802 - the class's name

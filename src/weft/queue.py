@@ -11,7 +11,7 @@ import math
 import operator
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -37,7 +37,7 @@ from weft._opening import (
 )
 from weft._queue_look import statistics_of
 from weft.codecs import make_codec
-from weft.namespace import check_mode, check_name, group_id, is_name, place_of
+from weft.namespace import Namespace, check_mode, check_name, group_id, is_name, place_of
 from weft.statistics import AttachedProcess, QueueStatistics
 
 if TYPE_CHECKING:
@@ -73,8 +73,15 @@ def configure(
     views: bool,
     max_deliveries: int | None,
     dead_letter: str | None,
+    kind: Kind | None = None,
+    make: Callable[[], Any] = _native.QueueAttachment,
+    face: str | None = None,
 ) -> None:
-    """Opens or creates the segment behind ``queue``: the body of ``Queue.__init__``."""
+    """Opens or creates the segment behind ``queue``: the body of ``Queue.__init__``, and of those like it.
+
+    ``kind``, ``make`` and ``face`` are the kind of object, what makes its attachment, and the class that it was made
+    with, where one kind has several.
+    """
     if isinstance(name, int) and not isinstance(name, bool):  # Queue(10), as in the standard library
         if maxsize:
             raise TypeError("Queue takes one maxsize")
@@ -89,7 +96,7 @@ def configure(
         check_one_of(lifetime, "lifetime", LIFETIMES)
     check_create(create, name)
     place = place_of(namespace)
-    units, limit = _memory(capacity, max_message)
+    units, limit = memory_for(capacity, max_message)
     maker, config = make_codec(codec, type)
     if dead_letter is not None:
         check_name(dead_letter, "dead_letter")
@@ -98,6 +105,8 @@ def configure(
         if dead_letter == name:
             raise ValueError("a queue can't be its own dead-letter queue")
         config["dead_letter"] = dead_letter
+    if face is not None:
+        config["class"] = face
     asked = {
         "maxsize": maxsize or None,
         "capacity": capacity and units * PAGE,
@@ -109,8 +118,8 @@ def configure(
     geometry = (units, maxsize, limit, max_deliveries or 0)
     group = group_id(group)
     attachment, file_name = attach_or_create(
-        _native.QueueAttachment,
-        KIND,
+        make,
+        kind or KIND,
         place,
         name,
         create,
@@ -118,21 +127,26 @@ def configure(
         config,
         _found,
         asked,
-        exact={key: config.get(key) for key in ("codec", "type", "schema")},
+        exact={key: config.get(key) for key in ("codec", "type", "schema", "class")},
         mode=check_mode(mode),
         group=-1 if group is None else group,
         kept=lifetime == "kept",
     )
     options = {"codec": codec, "type": type, "on_full": on_full, "wait": wait, "views": bool(views)}
-    _handle.bind(queue, KIND, place, file_name, attachment.identity(), options)
+    bind(queue, kind or KIND, place, file_name, attachment, options if face is None else options | {"class": face})
+    if queue._config.get("dead_letter") and not getattr(queue, "_is_dead_letter", False):
+        queue._dead_letter = _open_dead_letter(queue, codec, type, mode, group)
+    queue._bind(attachment, maker, _POLICIES.index(on_full), WAITS.index(wait), bool(views))
+
+
+def bind(queue: Queue, kind: Kind, place: Namespace, file_name: str, attachment: Any, options: dict[str, Any]) -> None:
+    """Tells a queue what it has been opened as."""
+    _handle.bind(queue, kind, place, file_name, attachment.identity(), options)
     queue._waiters = {}
     header = attachment.header()
     queue._config = _settings(header, str(place.path / file_name))
     queue._geometry, queue._lifetime = header["geometry"], header["lifetime"]
     queue._dead_letter = None
-    if queue._config.get("dead_letter") and not getattr(queue, "_is_dead_letter", False):
-        queue._dead_letter = _open_dead_letter(queue, codec, type, mode, group)
-    queue._bind(attachment, maker, _POLICIES.index(on_full), WAITS.index(wait), bool(views))
 
 
 def _open_dead_letter(queue: Queue, codec: Any, type: Any, mode: int, group: int | None) -> Queue:
@@ -174,10 +188,11 @@ def _found(header: dict[str, Any], where: str) -> dict[str, Any]:
         "max_deliveries": deliveries or None,
         "lifetime": header["lifetime"],
         "dead_letter": config.get("dead_letter"),
-    } | {key: config.get(key) for key in ("codec", "type", "schema")}
+    } | {key: config.get(key) for key in ("codec", "type", "schema", "class")}
 
 
-def _memory(capacity: int | None, max_message: int | None) -> tuple[int, int]:
+def memory_for(capacity: int | None, max_message: int | None) -> tuple[int, int]:
+    """Pages, and bytes of the largest message, of a queue with these settings."""
     size = DEFAULT_CAPACITY if capacity is None else check_count(capacity, "capacity", MAX_CAPACITY, MIN_CAPACITY)
     units = (size + PAGE - 1) // PAGE
     # A quarter fits whatever lies where in the other three.
@@ -426,7 +441,7 @@ _ROOM_TICK = 0.02
 
 async def aget(queue: Queue, timeout: float | None = None) -> Any:
     """Takes the message at the front, waiting in the event loop."""
-    return await _aio.attempt_until(queue, _ITEMS, lambda: queue.get(False), errors.Empty, timeout, _tick_of(queue))
+    return await _aio.attempt_until(queue, _ITEMS, lambda: queue.get(False), errors.Empty, timeout, tick_of(queue))
 
 
 async def aput(queue: Queue, obj: Any, timeout: float | None = None) -> None:
@@ -436,7 +451,8 @@ async def aput(queue: Queue, obj: Any, timeout: float | None = None) -> None:
     await _aio.attempt_until(queue, _ROOM, lambda: queue.put(obj, False), errors.Full, timeout, lambda: _ROOM_TICK)
 
 
-def _tick_of(queue: Queue) -> Any:
+def tick_of(queue: Queue) -> Any:
+    """How long a task that waits for messages may sleep before it looks again."""
     return lambda: _aio.WATCHFUL_TICK if queue._leased() else _aio.TICK
 
 
@@ -451,7 +467,7 @@ class alease(contextlib.AbstractAsyncContextManager[Any]):  # noqa: N801 - used 
     async def __aenter__(self) -> Any:
         queue = self._queue
         self.lease = await _aio.attempt_until(
-            queue, _ITEMS, lambda: queue.lease(block=False), errors.Empty, self._timeout, _tick_of(queue)
+            queue, _ITEMS, lambda: queue.lease(block=False), errors.Empty, self._timeout, tick_of(queue)
         )
         return self.lease.item
 

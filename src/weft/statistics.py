@@ -12,6 +12,7 @@ __all__ = [
     "EventStatistics",
     "LockStatistics",
     "MemoryStatistics",
+    "MessageQueueStatistics",
     "Participant",
     "QueueStatistics",
     "RWLockStatistics",
@@ -111,6 +112,23 @@ class QueueStatistics:
     waiting_producers: int
     waiting_consumers: int
     attached: int
+
+
+@dataclass(frozen=True)
+class MessageQueueStatistics(QueueStatistics):
+    """A message queue's counters at one moment: those of a queue, and what follows.
+
+    Attributes:
+        registered: Whether somebody waits to be told of a message (``request_notification``).
+        journal: Bytes of the journal; 0 in a queue without a directory.
+        synced: Bytes of it that are known to be on the disk.
+        torn: Bytes that were dropped when the journal was read: a record that was being written at the power cut.
+    """
+
+    registered: bool = False
+    journal: int = 0
+    synced: int = 0
+    torn: int = 0
 
 
 @dataclass(frozen=True)

@@ -49,9 +49,9 @@ CREATING = [
 ]
 ATTACHING = ["segment_attached", "slot_locked", "slot_filled"]
 CLEANING = ["remove_alone", "remove_unlinked"]
-# See test_memory_fault_points.py, test_cell.py, test_sync_faults.py.
+# See test_memory_fault_points.py, test_cell.py, test_sync_faults.py, test_message_queue.py.
 OF_OTHERS = ("memory_", "cell_", "record_", "user_", "permit_", "reader_", "writer_", "gate_",
-             "condition_", "barrier_", "event_", "pipe_")  # fmt: skip
+             "condition_", "barrier_", "event_", "pipe_", "order_", "notice_", "journal_", "returned_")  # fmt: skip
 # What else a producer does that drops the oldest, and a consumer that puts given-up messages aside.
 REPLACING = ["get_copied", "get_block_held", "get_committed", "lock_taken", "put_record_written", "put_committed"]
 SETTING_ASIDE = ["get_copied", "put_block_written", "put_record_written", "put_committed", "put_unlocked",

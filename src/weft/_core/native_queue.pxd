@@ -1,7 +1,7 @@
 # cython: language_level=3
 """The native queue, as the binding sees it."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libcpp cimport bool
 
 from weft._core.native cimport Failure, Object, Owner, Participants, Status, Waiting, atomic_u32, atomic_u64
@@ -19,6 +19,9 @@ cdef extern from "weft/queue_home.hpp" namespace "weft" nogil:
         uint64_t capacity_bytes()
 
     uint64_t units_for "weft::Pool::units_for"(uint64_t)
+    const uint32_t kQueueKind "weft::kQueueKind"
+    const uint32_t kMessageQueueKind "weft::kMessageQueueKind"
+    const uint16_t kMaxPriority "weft::kMaxPriority"
     const uint32_t kNowhere "weft::Pool::kNowhere"
 
     cdef cppclass QueueGeometry:
@@ -33,7 +36,33 @@ cdef extern from "weft/queue_home.hpp" namespace "weft" nogil:
     cdef cppclass PoolState:
         RobustLock lock
 
+    cdef cppclass JournalNumber "std::atomic<uint64_t>":
+        uint64_t load()
+        void store(uint64_t)
+
+    cdef cppclass JournalWord "std::atomic<uint32_t>":
+        uint32_t load()
+        void store(uint32_t)
+
+    cdef cppclass JournalRecord:
+        uint64_t size
+        uint64_t number
+        uint64_t synced
+        uint64_t body_size
+        uint8_t what
+        uint16_t priority
+        char *write_to(char *, const char *)
+        bool read_from(const char *, uint64_t)
+
+    cdef cppclass OrderState:
+        JournalWord journal_state
+        JournalNumber journal_end
+        JournalNumber journal_synced
+        JournalNumber journal_generation
+        JournalNumber journal_torn
+
     cdef cppclass QueueState:
+        OrderState order
         uint64_t sent
         uint64_t received
         uint64_t sent_bytes
@@ -56,6 +85,7 @@ cdef extern from "weft/queue_home.hpp" namespace "weft" nogil:
         uint32_t unit
         uint64_t total
         uint64_t body_size
+        uint16_t priority
 
     cdef cppclass Incoming:
         RecordKind kind
@@ -66,6 +96,7 @@ cdef extern from "weft/queue_home.hpp" namespace "weft" nogil:
         uint64_t sequence
         uint32_t lease
         uint32_t deliveries
+        uint16_t priority
         bool expired
         void clear()
 
@@ -80,7 +111,20 @@ cdef extern from "weft/queue_home.hpp" namespace "weft" nogil:
     cdef cppclass CQueue "weft::Queue":
         Participants &people()
         Status put(const Outgoing &, int64_t, Failure &)
+        Status put(const Outgoing &, int64_t, Failure &, uint64_t *)
         Status put_batch(const Outgoing *, uint32_t, uint32_t &, int64_t, Failure &)
+        Status put_batch(const Outgoing *, uint32_t, uint32_t &, int64_t, Failure &, uint64_t *)
+        uint64_t register_notice()
+        bool cancel_notice(uint64_t)
+        bool is_registered(uint64_t)
+        Status wait_notice(uint64_t, int64_t)
+        Owner registrant()
+        void count_consumer(int)
+        void arm_notice_bell()
+        Status append(int, uint64_t, const char *, uint64_t, int64_t, uint64_t &, Failure &)
+        Status sync(int, uint64_t, uint64_t, int64_t, Failure &)
+        Status lock_journal(int64_t)
+        void unlock_journal()
         Status take_block(uint64_t, uint32_t &, int64_t, Failure &)
         void give_block(uint32_t)
         void give_block(uint32_t, bool)
@@ -111,4 +155,4 @@ cdef extern from "weft/queue_home.hpp" namespace "weft" nogil:
         const QueueGeometry &geometry()
 
     cdef cppclass QueueObject(Object):
-        pass
+        QueueObject(uint32_t)

@@ -39,7 +39,18 @@ cdef class Channel(Handle):
     cdef int put_aside(self, Incoming *message, char *data) except -1
     cdef int put_large(self, Outgoing *message, Encoded encoded, object block, object timeout) except -1
     cdef void stop_listening(self) noexcept
+    cdef int rank_of(self, object obj) except -1
 
 
 cdef class Queue(Channel):
+    cdef object journal            # of a durable message queue: what leaves is noted there
+    cdef bint lowest_first         # of a priority queue: ranks run the other way
+
+
+cdef class PriorityQueue(Queue):
     pass
+
+
+cdef class MessageQueue(Handle):
+    cdef Queue queue               # None until it is opened
+    cdef bint waits

@@ -12,13 +12,16 @@ from cpython.ref cimport PyObject
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.errno cimport errno
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from weft._core.codec cimport Codec, Encoded
 from weft._core.handle cimport Attachment, Handle, describe
 from weft._core.native cimport Failure, Object, Owner, Status, Waiting, close_fd, kForever, now_ns, ring_fd
-from weft._core.native_queue cimport Batched, CQueue, Incoming, Outgoing, QueueObject, RecordKind, kNowhere
+from weft._core.native_queue cimport (
+    Batched, CQueue, Incoming, JournalRecord, OrderState, Outgoing, QueueObject, RecordKind, kMaxPriority, kNowhere,
+    kQueueKind,
+)
 from weft._core.shelf cimport Shelf, append_to, list_for
 from weft._core.timing cimport LOCK_PATIENCE, STUCK, deadline_of, is_stuck
 
@@ -85,6 +88,10 @@ cdef class Channel(Handle):
     cdef bint has_changed(self) noexcept:
         """Before a take is given up: whether there may be something after all, once more than it was tried."""
         return False
+
+    cdef int rank_of(self, object obj) except -1:
+        """The priority with which a message is put."""
+        return 0
 
     cdef int put_aside(self, Incoming *message, char *data) except -1:
         return 0
@@ -372,6 +379,8 @@ cdef class Queue(Channel):
         lease.attachment = <QueueAttachment> self.attachment
         lease.message = message
         lease.owner = q.people().self()
+        lease.journal = self.journal
+        lease.lowest_first = self.lowest_first
         lease.open = True
         try:
             if message.unit != kNowhere:
@@ -641,3 +650,8 @@ cdef class Queue(Channel):
 
     async def __anext__(self):
         return await policy.next_item_async(self)
+
+
+include "queue_priority.pxi"
+include "message_queue.pxi"
+include "message_journal.pxi"

@@ -14,11 +14,17 @@ cdef class Lease:
     cdef Owner owner
     cdef Block block
     cdef readonly object item
-    cdef bint open
+    cdef object journal           # of a durable message queue
+    cdef bint open, lowest_first
     cdef object __weakref__
 
     def __init__(self):
         raise TypeError("a lease comes from queue.lease()")
+
+    @property
+    def priority(self):
+        """The priority with which the message was sent; 0 in a queue without priorities."""
+        return kMaxPriority - self.message.priority if self.lowest_first else self.message.priority
 
     @property
     def redelivered(self):
@@ -39,6 +45,8 @@ cdef class Lease:
         if self.block is not None:
             self.block.owned = True   # freed with the last view
         self.let_go()
+        if self.journal is not None:
+            self.journal.note_taken(self.message.sequence)
 
     def release(self):
         """Gives the message back to the front of the queue. May be repeated.

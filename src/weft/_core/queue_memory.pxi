@@ -6,8 +6,8 @@
 cdef class QueueAttachment(Attachment):
     """This process's part in a queue's segment."""
 
-    def __cinit__(self):
-        cdef QueueObject *made = new QueueObject()
+    def __cinit__(self, uint32_t kind=kQueueKind):
+        cdef QueueObject *made = new QueueObject(kind)
         self.object = made
         self.q = <CQueue *> made
 

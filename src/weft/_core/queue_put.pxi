@@ -23,7 +23,7 @@ cdef int bell_fd(Channel self) except -1:
     return bell
 
 
-cdef int put_encoded(Channel self, object obj, object block, object timeout) except -1:
+cdef int put_encoded(Channel self, object obj, object block, object timeout, int rank=-1) except -1:
     check_out(self)
     if timeout is not None:
         deadline_of(block, timeout)
@@ -34,6 +34,7 @@ cdef int put_encoded(Channel self, object obj, object block, object timeout) exc
     encoded.busy = True
     try:
         message.unit = kNowhere
+        message.priority = <uint16_t> (self.rank_of(obj) if rank < 0 else rank)
         if self.plain and PyBytes_CheckExact(obj):
             message.kind = RecordKind.raw
             message.data = PyBytes_AS_STRING(obj)
@@ -83,19 +84,23 @@ cdef void fill_block(CQueue *q, uint32_t unit, Outgoing *message, Encoded encode
         encoded.write_to(q.pool().data(unit))
 
 
-cdef int put_block(Channel self, Attachment held, CQueue *out, Outgoing *message, object block, object timeout) except -1:
+cdef int put_block(Channel self, Attachment held, CQueue *out, Outgoing *message, object block, object timeout,
+                   uint64_t *sequence=NULL) except -1:
     """Commits a filled block, or gives it back if it can't be. Whether it was put. ``held`` keeps ``out``."""
     cdef Failure why
     cdef bint put = False
+    cdef Status status
     try:
-        put = put_patiently(self, message, check_out(self).put(message[0], 0, why), &why, block, timeout)
+        status = check_out(self).put(message[0], 0, why, sequence)
+        put = put_patiently(self, message, status, &why, block, timeout, sequence)
     finally:
         if not put:
             out.give_block(message.unit)
     return put
 
 
-cdef int put_patiently(Channel self, Outgoing *message, Status status, Failure *why, object block, object timeout) except -1:
+cdef int put_patiently(Channel self, Outgoing *message, Status status, Failure *why, object block, object timeout,
+                       uint64_t *sequence=NULL) except -1:
     """Goes on with a put that did not succeed at once. Whether the message was put."""
     cdef int64_t deadline = -1
     cdef uint32_t announced = 0
@@ -109,10 +114,10 @@ cdef int put_patiently(Channel self, Outgoing *message, Status status, Failure *
         if make_room(self, status, why, deadline, &announced, &stuck_since) == 0:
             return 0
         q = check_out(self)
-        status = q.put(message[0], 0, why[0])
+        status = q.put(message[0], 0, why[0], sequence)
         if status == Status.busy:
             with nogil:
-                status = q.put(message[0], now_ns() + LOCK_PATIENCE, why[0])
+                status = q.put(message[0], now_ns() + LOCK_PATIENCE, why[0], sequence)
     return 1
 
 
@@ -184,7 +189,7 @@ cdef int make_room(Channel self, Status status, Failure *why, int64_t deadline, 
     return 1
 
 
-cdef Py_ssize_t put_batch(Channel self, tuple items, Py_ssize_t at, Py_ssize_t count) except -1:
+cdef Py_ssize_t put_batch(Channel self, tuple items, Py_ssize_t at, Py_ssize_t count, int rank=-1) except -1:
     """Puts a run of small messages under one lock; returns how many."""
     cdef CQueue *q = check_out(self)
     cdef Attachment held = self.attachment
@@ -200,6 +205,7 @@ cdef Py_ssize_t put_batch(Channel self, tuple items, Py_ssize_t at, Py_ssize_t c
         while n < BATCH and at + n < count:
             obj = items[at + n]
             messages[n].unit = kNowhere
+            messages[n].priority = <uint16_t> (self.rank_of(obj) if rank < 0 else rank)
             offsets[n] = -1
             if self.plain and PyBytes_CheckExact(obj):
                 if <uint64_t> PyBytes_GET_SIZE(obj) > self.inline_max:

@@ -168,6 +168,8 @@ cdef int put_dead_letter(Queue self, Incoming *message, const char *data) except
     q.acknowledge(message[0])
     if message.unit != kNowhere:
         q.give_block(message.unit)
+    if self.journal is not None:
+        self.journal.note_taken(message.sequence)
     if refusal is None:
         q.count_dead_lettered()
         return 0

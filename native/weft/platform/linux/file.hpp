@@ -168,6 +168,23 @@ inline int write_zeros(int fd, uint64_t offset, uint64_t length) noexcept {
     return 0;
 }
 
+// Writes all of it, or fails: 0 or an errno.
+inline int write_all(int fd, const char* data, uint64_t length, uint64_t offset) noexcept {
+    while (length) {
+        ssize_t done = pwrite(fd, data, length, off_t(offset));
+        if (done < 0 && errno != EINTR) return errno;
+        if (done > 0) data += done, offset += uint64_t(done), length -= uint64_t(done);
+    }
+    return 0;
+}
+
+// Returns once what was written is on the disk: 0 or an errno.
+inline int sync_data(int fd) noexcept {
+    while (fdatasync(fd) != 0)
+        if (errno != EINTR) return errno;
+    return 0;
+}
+
 // Gives memory back that nobody has mapped: 0 or an errno.
 inline int shrink(int fd, uint64_t length) noexcept { return ftruncate(fd, off_t(length)) ? errno : 0; }
 
