@@ -9,8 +9,9 @@ A header says whose it is; each record has a checksum of its own::
 Records are written under a lock that a death gives back, each behind the last whole one (native/weft/
 queue_journal.hpp). So a process that is killed tears the last record at most, and the next one cuts it off. A power
 cut may take more: whatever was not yet on the disk, in any order. ``synced`` tells how far the journal was known to be
-on the disk when the record was written. So a record that can't be read, and before which another says the disk ended,
-was torn by a power cut and had been acknowledged to nobody; one that was on the disk is damage, and is refused.
+on the disk when the record was written; after a sync behind which nobody has written, a record of its own tells it
+(``taken``, of a number that no message has). So a record that can't be read, and before which another says the disk
+ended, was torn by a power cut and had been acknowledged to nobody; one that was on the disk is damage, and is refused.
 
 Compaction writes what still waits into a new file, which is on the disk before it takes the old one's name.
 """
@@ -48,6 +49,9 @@ _MOST_HEADER = 1 << 16
 RAW, ENCODED, TAKEN = 1, 2, 3
 # A journal is made anew when it has grown to twice what it was then, and to this size at least.
 _LEAST_COMPACTION = 4 << 20
+
+# What is "taken" in the record that only tells how far the journal is on the disk.
+_NOTHING = (1 << 64) - 1
 
 # An encoded message: RAW or ENCODED, its bytes, and the size of its body.
 Image = tuple[int, bytes, int]
@@ -163,7 +167,7 @@ def read(path: Path, salvage: bool = False) -> Recovered | None:
         found.damaged += following - at
         at = following
     for number in taken:
-        if places.pop(number, None) is None:
+        if number != _NOTHING and places.pop(number, None) is None:
             found.early.add(number)
     for number, place in places.items():
         size, _, _, body, what, priority = _BODY.unpack_from(data, place + _MARK.size)
@@ -304,6 +308,11 @@ class Journal:
         status, code = self._shared.sync(self._descriptor, self._generation, end)
         if status != Status.OK:
             self._fail(status, code)
+        _, last, synced, generation, _ = self._shared.get()
+        if last == end and generation == self._generation:
+            # Without it a reader could not tell damage to what was acknowledged last from a power cut's. It need not
+            # be there, so that nothing depends on whether this succeeds.
+            self._shared.append(self._descriptor, generation, record(_NOTHING, _TAKEN, synced=synced))
 
     def _append(self, records: bytes) -> int:
         while True:

@@ -121,7 +121,7 @@ class MessageQueueStatistics(QueueStatistics):
     Attributes:
         registered: Whether somebody waits to be told of a message (``request_notification``).
         journal: Bytes of the journal; 0 in a queue without a directory.
-        synced: Bytes of it that are known to be on the disk.
+        synced: Bytes of it that are known to be on the disk; behind them it may say so, in a record of 48 bytes.
         torn: Bytes that were dropped when the journal was read: a record that was being written at the power cut.
     """
 

@@ -56,7 +56,7 @@ def test_messages_survive_a_reboot_in_their_order(disk):
     queue.send_many([b"many", "text"], priority=2)
     queue.send(bytes(40_000))
     seen = queue.statistics()
-    assert seen.journal == seen.synced == journal_of(disk).stat().st_size
+    assert seen.journal == seen.synced + _journal.RECORD_BYTES == journal_of(disk).stat().st_size
     reboot(queue)
     for _ in range(2):  # once more: what was put back is as safe as before
         queue = open_one(disk)
@@ -96,10 +96,10 @@ def test_not_durable_is_in_the_journal_and_not_synced(disk):
     assert seen.journal > seen.synced
     queue.send("b", durable=True)
     seen = queue.statistics()
-    assert seen.journal == seen.synced
+    assert seen.journal == seen.synced + _journal.RECORD_BYTES  # which tells of the others
     queue.receive(durable=True)
     seen = queue.statistics()
-    assert seen.journal == seen.synced
+    assert seen.journal == seen.synced + _journal.RECORD_BYTES  # which tells of the others
     queue.receive()
     seen = queue.statistics()
     assert seen.journal > seen.synced
@@ -111,7 +111,7 @@ def test_who_says_no_directory_writes_the_journal_too(disk):
     with weft.MessageQueue("q") as other:
         assert other.max_messages == 77
         other.send("by another")
-        assert other.statistics().synced == journal_of(disk).stat().st_size
+        assert other.statistics().synced + _journal.RECORD_BYTES == journal_of(disk).stat().st_size
     with start_program("weft.MessageQueue('q').send('by a program')") as program:
         program.finish()
     with weft.open(queue.token) as other:
@@ -178,14 +178,15 @@ def test_the_full_queue_keeps_what_was_sent(disk):
 
 
 def three(disk: Path, last: bytes = b"third", last_durable: bool = True) -> tuple[bytes, int]:
-    """A journal of three messages; its bytes, and where the last record begins."""
+    """A journal of three messages, without what tells of the last that it is on the disk; and where that one begins."""
     queue = open_one(disk)
     queue.send(b"first")
     queue.send(b"second", priority=1)
     begin = journal_of(disk).stat().st_size
     queue.send(last, durable=last_durable)
     reboot(queue)
-    return journal_of(disk).read_bytes(), begin
+    data = journal_of(disk).read_bytes()
+    return data[: -_journal.RECORD_BYTES] if last_durable else data, begin
 
 
 def reread(disk: Path, data: bytes, **options) -> tuple[list, int, list]:
@@ -250,7 +251,7 @@ def test_what_was_not_acknowledged_may_be_torn_before_what_was_written_after_it(
 def test_damage_in_the_middle_is_refused_unless_salvaged(disk):
     data, begin = three(disk)
     header = struct.unpack_from("<I", data, 8)[0]
-    for at in range(header, begin, 3):
+    for at in range(header, begin - _journal.RECORD_BYTES, 3):
         changed = bytearray(data)
         changed[at] ^= 0x40
         journal_of(disk).write_bytes(changed)
@@ -258,11 +259,28 @@ def test_damage_in_the_middle_is_refused_unless_salvaged(disk):
             open_one(disk)
         assert str(journal_of(disk)) in str(caught.value)
         assert journal_of(disk).read_bytes() == changed
+    changed = bytearray(data)
+    changed[data.index(b"second")] ^= 0x40
     messages, torn, told = reread(disk, bytes(changed), salvage=True)
     assert messages == [b"first", b"third"]
     assert torn == _journal.RECORD_BYTES + len(b"second")
     assert len(told) == 1
     assert "damaged" in told[0]
+
+
+@pytest.mark.parametrize("damaged", [0, 50, 99])
+def test_damage_to_what_was_acknowledged_last_is_refused_unless_salvaged(disk, damaged):
+    queue = open_one(disk)
+    queue.send_many([b"message %02d" % number for number in range(100)])
+    reboot(queue)
+    data = bytearray(journal_of(disk).read_bytes())
+    data[data.index(b"message %02d" % damaged)] ^= 1
+    journal_of(disk).write_bytes(data)
+    with pytest.raises(weft.CorruptedError, match="salvage"):
+        open_one(disk)
+    messages, _, told = reread(disk, bytes(data), salvage=True)
+    assert messages == [b"message %02d" % number for number in range(100) if number != damaged]
+    assert len(told) == 1
 
 
 def test_a_damaged_header_is_refused(disk):
