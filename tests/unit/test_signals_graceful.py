@@ -251,6 +251,8 @@ def test_supervisor_as_the_first_process():
     child = """
 import os, signal, subprocess, sys
 subprocess.run(["sh", "-c", "sh -c 'exit 3' & exit 0"])          # an orphan, which is process 1's now
+while open("/proc/1/task/1/children").read().split() != [str(os.getpid())]:
+    pass
 print("ready", flush=True)
 signal.pause()
 """
