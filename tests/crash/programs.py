@@ -15,10 +15,15 @@ VICTIM = Path(__file__).with_name("victim.py")
 class Victim:
     """A running victim; ``journal`` holds its lines once it has died."""
 
+    program = VICTIM
+
     def __init__(self, *arguments: object, fault: str = "") -> None:
         environment = dict(os.environ, WEFT_FAULT=fault)
         self.process = subprocess.Popen(
-            [sys.executable, str(VICTIM), *map(str, arguments)], stdout=subprocess.PIPE, env=environment, text=True
+            [sys.executable, str(self.program), *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            env=environment,
+            text=True,
         )
         self.journal: list[str] = []
 

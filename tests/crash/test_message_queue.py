@@ -2,8 +2,6 @@
 
 import os
 import random
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -15,9 +13,8 @@ import weft
 from weft.testing import fault_points
 
 from ..helpers import start_program
+from . import programs
 from .programs import duplicates, number_of
-
-VICTIM = Path(__file__).with_name("message_victim.py")
 
 pytestmark = pytest.mark.skipif(not fault_points(), reason="needs the test build: make test")
 
@@ -31,30 +28,10 @@ TELLING = ["put_committed", "notice_due", "notice_given"]
 KEEPING = ["journal_written", "journal_appended", "journal_synced"]
 
 
-class Victim:
-    """A program that sends or receives until a fault point or a signal ends it; see message_victim.py."""
+class Victim(programs.Victim):
+    """A program that sends or receives until a fault point or a signal ends it."""
 
-    def __init__(self, role: str, *arguments: object, fault: str = "") -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(VICTIM), role, *map(str, arguments)],
-            stdout=subprocess.PIPE, text=True, env=dict(os.environ, WEFT_FAULT=fault),
-        )  # fmt: skip
-        self.lines: list[str] = []
-
-    def __enter__(self) -> "Victim":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.stdout.close()
-        self.process.wait()
-
-    def wait_dead(self) -> int:
-        self.lines += self.process.stdout.read().splitlines()
-        return self.process.wait()
-
-    def numbers(self, mark: str) -> list[int]:
-        return [int(line[1:]) for line in self.lines if line[:1] == mark]
+    program = Path(__file__).with_name("message_victim.py")
 
 
 def priority_of(number: int) -> int:
@@ -63,6 +40,12 @@ def priority_of(number: int) -> int:
 
 def open_queue(**options) -> weft.MessageQueue:
     return weft.MessageQueue("q", lifetime="attached", max_messages=400, **options)
+
+
+def send_all(queue: weft.MessageQueue, numbers: range) -> None:
+    """Messages in the ring and in blocks, of each priority."""
+    for number in numbers:
+        queue.send(b"%d:" % number + bytes((0, 100, 9000)[number % 7 % 3]), priority=priority_of(number))
 
 
 def drain(queue: weft.MessageQueue) -> list[int]:
@@ -113,8 +96,7 @@ def test_sender_killed(point, turn):
 def test_receiver_killed(point, turn):
     numbers = range(300)
     with open_queue() as queue:
-        for number in numbers:
-            queue.send(b"%d:" % number + bytes((0, 100, 9000)[number % 7 % 3]), priority=priority_of(number))
+        send_all(queue, numbers)
         with Victim("receive", fault=f"{point}:{turn}:k") as victim:
             assert victim.wait_dead() in (0, -9)
             theirs = victim.numbers("-")
@@ -133,8 +115,7 @@ def test_receiver_killed(point, turn):
 def test_lease_holder_killed(point, turn):
     numbers = range(120)
     with open_queue() as queue:
-        for number in numbers:
-            queue.send(b"%d:" % number + bytes((0, 100, 9000)[number % 7 % 3]), priority=priority_of(number))
+        send_all(queue, numbers)
         with Victim("lease", fault=f"{point}:{turn}:k") as victim:
             assert victim.wait_dead() in (0, -9)
             acknowledged, begun = victim.numbers("*"), victim.numbers("~")
@@ -168,11 +149,11 @@ def run_storm(kills: int, seed: int) -> None:
         nonlocal first
         first += 300_000
         victim = Victim(role, first, first + 300_000)
-        assert victim.process.stdout.readline() == "ready\n"
+        victim.wait_ready()
         return victim
 
     def account(victim: Victim) -> None:
-        victim.process.kill()
+        victim.kill()
         victim.wait_dead()
         sent.update(victim.numbers("="))
         begun.update(victim.numbers("+"))
