@@ -197,7 +197,7 @@ inline void Queue::end_series() noexcept {
     if (done && geometry_.is_ordered) note_priorities(messages, done);
     if (done && state_->order.registrant.load(std::memory_order_relaxed)) tell_registrant(done);
     state_->producers.unlock();
-    WEFT_FAULT(put_unlocked);
+    if (done) WEFT_FAULT(put_unlocked);  // what is in the queue, nobody has been told of
     if (ends) notify_room(INT32_MAX);
     if (done) notify_items(int(done));
     else if (status == Status::shut_down) notify_items(INT32_MAX);  // the end waited for this lock
