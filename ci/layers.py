@@ -19,7 +19,7 @@ ROWS: list[set[str]] = [
     {"topic", "service", "dict", "message_queue"},
     {"cell", "memory", "queue", "pipe", "sync", "signals", "sockets"},
     {"_journal"},
-    {"_aio", "_handle", "_queue_look"},
+    {"_aio", "_handle", "_loans", "_queue_look"},
     {"_opening"},
     {"namespace", "codecs", "_arrays"},
     {"_kinds"},

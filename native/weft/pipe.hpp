@@ -22,12 +22,13 @@ class Pipe final : public QueueHome, private Segment::Keeper {
 public:
     ~Pipe() override { forget_processes(); }
 
-    // Which place to take: -1 the next that is free.
-    void want(int end) noexcept { end_ = end; }
-    // spec.geometry as PipeGeometry has it.
+    // spec.geometry as PipeGeometry has it. Neither this nor `open` takes a place yet.
     Status create(const char* directory, const char* name, SegmentSpec spec, Failure& why) override;
-    // `in_use`: both places are taken.
     Status open(const char* directory, const char* name, Failure& why) override;
+    // Takes an end: -1 the next that is free; `in_use`: none is.
+    Status come(int end, Failure& why) noexcept;
+    // This is nobody's end any more; memory of messages stays until `close`.
+    void leave() noexcept;
     uint64_t close() noexcept override;
     Status ensure_joined(Failure& why) noexcept override;
 
@@ -84,7 +85,6 @@ private:
         return end == 1 ? &queues_[0] : nullptr;
     }
     void bind() noexcept;
-    Status come(Failure& why) noexcept;
     Status take_place(Failure& why) noexcept;
     void begin_conversation() noexcept;
     void enter(Owner owner, int end, bool used) noexcept;
@@ -101,7 +101,7 @@ private:
     PipeGeometry geometry_{};
     int end_ = -1;
     uint32_t conversation_ = 0;
-    bool used_ = false;
+    bool used_ = false, has_left_ = false;
     std::atomic<int64_t> looked_ns_{0};
     int travelling_ = -1;
     Participants child_;
@@ -141,7 +141,7 @@ inline Status Pipe::create(const char* directory, const char* name, SegmentSpec 
     Status status = segment_.create(directory, name, spec, why);
     if (status != Status::ok) return status;
     bind();
-    return come(why);
+    return Status::ok;
 }
 
 inline Status Pipe::open(const char* directory, const char* name, Failure& why) {
@@ -156,11 +156,12 @@ inline Status Pipe::open(const char* directory, const char* name, Failure& why) 
         return Status::corrupted;
     }
     bind();
-    return come(why);
+    return Status::ok;
 }
 
-inline Status Pipe::come(Failure& why) noexcept {
+inline Status Pipe::come(int end, Failure& why) noexcept {
     Status status = people_.join(segment_, why);
+    end_ = end;
     if (status == Status::ok) status = take_place(why);
     if (status != Status::ok) return status;
     segment_.keep(*this);
@@ -273,21 +274,24 @@ inline bool Pipe::is_over() noexcept {
     return true;
 }
 
+inline void Pipe::leave() noexcept {
+    if (std::exchange(has_left_, true)) return;
+    if (travelling_ >= 0) os::close_bell(std::exchange(travelling_, -1));
+    if (!state_ || !people_.self() || people_.foreign() || end_ < 0) return;
+    const bool current = state_->places.load(std::memory_order_acquire) >> PipeState::kNumberShift == conversation_;
+    // Of two that leave at the same time the one whose entry goes last finds nobody.
+    Holder& entry = holders()[owner_slot(people_.self())];
+    if (Holder::owner(entry.word.load()) == people_.self()) entry.word.store(0, std::memory_order_seq_cst);
+    WEFT_FAULT(pipe_left);
+    if (current && !is_held(end_)) shut();
+}
+
 inline uint64_t Pipe::close() noexcept {
     if (!segment_.attached()) return 0;
-    if (travelling_ >= 0) os::close_bell(std::exchange(travelling_, -1));
-    const bool joined = state_ && people_.self() && !people_.foreign();
-    if (joined && end_ >= 0) {
-        const bool current = state_->places.load(std::memory_order_acquire) >> PipeState::kNumberShift == conversation_;
-        // Of two that leave at the same time the one whose entry goes last finds nobody.
-        Holder& entry = holders()[owner_slot(people_.self())];
-        if (Holder::owner(entry.word.load()) == people_.self()) entry.word.store(0, std::memory_order_seq_cst);
-        WEFT_FAULT(pipe_left);
-        if (current && !is_held(end_)) shut();
-    }
-    if (joined) give_up();
+    leave();
     uint64_t left = 0;
     if (state_ && end_ >= 0 && !is_met() && sends()) left = sends()->depth();
+    if (state_) give_up();
     for (Queue& queue : queues_) queue.unbind();
     state_ = nullptr;
     forget_processes();
@@ -366,7 +370,7 @@ inline void Pipe::forget_processes() noexcept {
 inline void Pipe::before_fork(int child_fd) noexcept {
     mutex_.lock();
     Failure why;
-    child_joined_ = state_ && child_fd >= 0 && !people_.foreign() &&
+    child_joined_ = state_ && !has_left_ && child_fd >= 0 && !people_.foreign() &&
                     child_.join_through(segment_, child_fd, why) == Status::ok;
     if (child_joined_) enter(child_.self(), end_, false);
 }

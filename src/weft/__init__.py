@@ -47,6 +47,7 @@ from weft.errors import (
 from weft.memory import ShareableList, SharedArray, SharedMemory, mmap
 from weft.message_queue import MessageQueue, Notification, PriorityQueue
 from weft.namespace import Namespace
+from weft.pipe import Pipe, PipeEnd
 from weft.queue import Lease, Queue
 from weft.sockets import Client, Listener
 from weft.statistics import (
@@ -59,6 +60,7 @@ from weft.statistics import (
     MemoryStatistics,
     MessageQueueStatistics,
     Participant,
+    PipeStatistics,
     QueueStatistics,
     RWLockStatistics,
     SemaphoreStatistics,
@@ -108,6 +110,9 @@ __all__ = [
     "OwnerDiedWarning",
     "Participant",
     "PeerDied",
+    "Pipe",
+    "PipeEnd",
+    "PipeStatistics",
     "PriorityQueue",
     "Queue",
     "QueueStatistics",

@@ -249,6 +249,10 @@ class Namespace:
         mapped: mmap = OTHERS["mmap"](-1, length, tagname, namespace=self, **options)
         return mapped
 
+    def Pipe(self, name: Any = None, duplex: bool = True, **options: Any) -> Any:  # noqa: N802 - as multiprocessing's
+        """``weft.Pipe`` in this namespace."""
+        return self._open("Pipe", name, duplex=duplex, **options)
+
     def Cell(self, name: Any = None, **options: Any) -> Cell:  # noqa: N802 - the class's name
         """``weft.Cell`` in this namespace."""
         cell: Cell = self._open("Cell", name, **options)

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-import operator
 import os
 import sys
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from weft import _aio, _handle, _queue_look, errors
-from weft._core import codec as _codec_core
+from weft import _aio, _handle, _loans, _queue_look, errors
 from weft._core import queue as _native
 from weft._core.queue import Lease, LoanPlan, Queue
 from weft._handle import describe as _describe
@@ -387,30 +385,12 @@ def lease_many(queue: Queue, max_messages: int, timeout: float | None, block: bo
     return batch
 
 
-def plan_loan(queue: Queue, nbytes: int) -> LoanPlan:
-    """For memory to write a message of bytes into."""
-    if queue._config["codec"] not in ("default", "raw"):
-        raise TypeError(f'a loan of bytes needs the codec "default" or "raw", not {queue._config["codec"]!r}')
-    return LoanPlan(check_count(nbytes, "nbytes", MAX_CAPACITY, 1))
-
-
 def plan_array(queue: Queue, shape: Any, dtype: Any) -> LoanPlan:
-    """For memory to write a NumPy array into, or for an array that is too small to be worth a place of its own."""
-    import numpy as np
+    """For memory to write a NumPy array into."""
+    return _loans.plan_array(queue, shape, dtype, too_large)
 
-    if queue._config["codec"] != "default":
-        raise TypeError(f"a loan of an array needs the default codec, not {queue._config['codec']!r}")
-    kind = np.dtype(dtype)
-    extents = tuple(map(operator.index, (shape,) if hasattr(shape, "__index__") else shape))
-    nbytes = kind.itemsize * math.prod(extents)
-    if nbytes > queue._geometry[2] and min(extents) >= 0:
-        too_large(queue, nbytes, queue._geometry[2])
-    message, size = _codec_core.encode_message(queue._codec, np.empty(extents, kind))
-    head = message[:size] if len(message) > size else b""
-    plan = LoanPlan(nbytes, head, np.ndarray, extents, kind)
-    if extents == shape and isinstance(dtype, (str, type, np.dtype)):
-        _native.keep_plan(extents, dtype, plan)
-    return plan
+
+plan_loan = _loans.plan_loan
 
 
 # --- iteration and asynchronous twins --------------------------------------------------------------

@@ -14,6 +14,7 @@ __all__ = [
     "MemoryStatistics",
     "MessageQueueStatistics",
     "Participant",
+    "PipeStatistics",
     "QueueStatistics",
     "RWLockStatistics",
     "SemaphoreStatistics",
@@ -129,6 +130,39 @@ class MessageQueueStatistics(QueueStatistics):
     journal: int = 0
     synced: int = 0
     torn: int = 0
+
+
+@dataclass(frozen=True)
+class PipeStatistics:
+    """A pipe at one moment, seen from one of its ends.
+
+    Attributes:
+        sent: Messages that this end has sent; a large one counts once for each of its parts.
+        received: Messages that this end has received, likewise.
+        unread: Of those sent, how many the other end has not received yet.
+        unread_bytes: Their bytes; may be off by one message after a death.
+        depth: Messages that this end can receive now.
+        depth_bytes: Their bytes, likewise.
+        capacity: Bytes that the pipe may use at most.
+        reserved: Bytes of it that have been reserved so far.
+        connected: Whether somebody has come to the other end, ever.
+        waiting_senders: Threads asleep until there is room, at both ends.
+        waiting_receivers: Threads asleep until there is a message, at both ends.
+        attached: Participants: ends open in living processes.
+    """
+
+    sent: int
+    received: int
+    unread: int
+    unread_bytes: int
+    depth: int
+    depth_bytes: int
+    capacity: int
+    reserved: int
+    connected: bool
+    waiting_senders: int
+    waiting_receivers: int
+    attached: int
 
 
 @dataclass(frozen=True)

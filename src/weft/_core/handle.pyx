@@ -194,7 +194,8 @@ cdef class Handle:
         return listener
 
     def _hush(self, int listener):
-        self.check_open().hush(listener)
+        if self.attachment is not None:   # else: closed while an event loop listens still
+            self.attachment.object.hush(listener)
 
     def __enter__(self):
         self.check_open()

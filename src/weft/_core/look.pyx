@@ -2,14 +2,15 @@
 """Looking at segments from outside, and removing those that nobody has open."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libcpp.map cimport map
 from libcpp.vector cimport vector
 
 from weft._core.handle cimport describe
 from weft._core.native cimport Failure, Lifetime, Owner, Status
 from weft._core.native_look cimport (
-    CellLook, Holder, MemoryState, Person, QueueLook, Reach, Removal, Trial, identity_of, kObjectAt, remove_segment, try_out,
+    CellLook, Holder, MemoryState, Person, PipeGeometry, PipeState, QueueLook, Reach, Removal, Trial, holder_end,
+    holder_is_used, holder_owner, identity_of, kHoldersAt, kObjectAt, pipe_geometry_of, remove_segment, try_out,
 )
 
 
@@ -110,6 +111,41 @@ def queue_counters(Look look):
     return counters, locks, {
         entry.first: (entry.second.leases, entry.second.held_bytes, entry.second.loaned_bytes) for entry in holders
     }
+
+
+def pipe_state(Look look):
+    """Who has a pipe's ends, and what has gone through it; None if the segment is no sane pipe.
+
+    Returns:
+        (places, holders, ways): (taken, pid, command) of each end; (owner, end, used) of each who has one; and the
+        counters of each direction.
+    """
+    cdef PipeState state
+    cdef PipeGeometry geometry = pipe_geometry_of(look.it.header().geometry)
+    cdef uint32_t[1024] words
+    cdef QueueLook queue
+    cdef uint64_t i
+    if not geometry.is_sane() or geometry.file_bytes() != look.it.header().file_bytes or \
+            not look.it.read(&state, kObjectAt, sizeof(state)) or not look.it.read(words, kHoldersAt, sizeof(words)):
+        return None
+    ways = []
+    for i in range(geometry.directions):
+        if not queue.read_at(look.it, geometry.queue_at(i), geometry.queue):
+            return None
+        way = &queue.state()
+        ways.append({
+            "sent": way.sent, "received": way.received, "sent_bytes": way.sent_bytes,
+            "received_bytes": way.received_bytes, "depth": queue.depth(), "shut": way.shut.load(),
+        })
+    places = [
+        (bool(state.places.load() >> end & 1), state.taken[end].pid,
+         (<bytes> state.taken[end].command[:48]).split(b"\0")[0].decode("utf-8", "replace"))
+        for end in range(2)
+    ]
+    holders = [
+        (holder_owner(word), holder_end(word), holder_is_used(word)) for word in words if holder_owner(word)
+    ]
+    return places, holders, ways
 
 
 def cell_state(Look look):

@@ -7,7 +7,7 @@ from libcpp.map cimport map
 from libcpp.string cimport string
 from libcpp.vector cimport vector
 
-from weft._core.native cimport Failure, Owner, SegmentHeader, Status, atomic_u64
+from weft._core.native cimport Failure, Owner, SegmentHeader, Status, atomic_u32, atomic_u64
 from weft._core.native_cell cimport CellGeometry
 from weft._core.native_queue cimport QueueGeometry, QueueState
 
@@ -65,6 +65,29 @@ cdef extern from "weft/memory.hpp" namespace "weft" nogil:
         atomic_u64 resizes
 
 
+cdef extern from "weft/pipe_layout.hpp" namespace "weft" nogil:
+    cdef cppclass PlaceTaken:
+        uint32_t pid
+        char command[48]
+
+    cdef cppclass PipeState:
+        atomic_u32 places
+        PlaceTaken taken[2]
+
+    cdef cppclass PipeGeometry:
+        QueueGeometry queue
+        uint64_t directions
+        uint64_t queue_at(uint64_t)
+        uint64_t file_bytes()
+        bool is_sane()
+
+    PipeGeometry pipe_geometry_of "weft::PipeGeometry::of"(const uint64_t *)
+    const uint64_t kHoldersAt "weft::PipeGeometry::kHoldersAt"
+    Owner holder_owner "weft::Holder::owner"(uint32_t)
+    int holder_end "weft::Holder::end"(uint32_t)
+    bool holder_is_used "weft::Holder::is_used"(uint32_t)
+
+
 cdef extern from "weft/cell_look.hpp" namespace "weft" nogil:
     cdef cppclass CellLook:
         bool read(const CLook &)
@@ -82,6 +105,7 @@ cdef extern from "weft/queue_look.hpp" namespace "weft" nogil:
 
     cdef cppclass QueueLook:
         bool read(const CLook &)
+        bool read_at(const CLook &, uint64_t, const QueueGeometry &)
         const QueueState &state()
         const QueueGeometry &geometry()
         uint64_t reserved_units()

@@ -22,6 +22,9 @@ cdef extern from "weft/queue_home.hpp" namespace "weft" nogil:
     const uint32_t kQueueKind "weft::kQueueKind"
     const uint32_t kMessageQueueKind "weft::kMessageQueueKind"
     const uint16_t kMaxPriority "weft::kMaxPriority"
+    const uint8_t kMore
+    const uint8_t kContinued
+    const uint8_t kSeries
     const uint32_t kNowhere "weft::Pool::kNowhere"
 
     cdef cppclass QueueGeometry:
@@ -86,6 +89,7 @@ cdef extern from "weft/queue_home.hpp" namespace "weft" nogil:
         uint64_t total
         uint64_t body_size
         uint16_t priority
+        uint8_t marks
 
     cdef cppclass Incoming:
         RecordKind kind
@@ -98,6 +102,7 @@ cdef extern from "weft/queue_home.hpp" namespace "weft" nogil:
         uint32_t deliveries
         uint16_t priority
         bool expired
+        uint8_t marks
         void clear()
 
     cdef cppclass Batched:
@@ -129,6 +134,7 @@ cdef extern from "weft/queue_home.hpp" namespace "weft" nogil:
         void give_block(uint32_t)
         void give_block(uint32_t, bool)
         Status drop_oldest(int64_t)
+        void end_series()
         void count_dropped_newest()
         Status take(Incoming &, char *, int64_t)
         Status take_batch(char *, uint64_t, uint32_t, uint32_t &, int64_t)

@@ -6,21 +6,24 @@ Each call tries first with the GIL held. Only what has to wait, or to copy much,
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE
+from cpython.buffer cimport (
+    PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+)
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.ref cimport PyObject
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.errno cimport errno
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
 
-from weft._core.codec cimport Codec, Encoded
+from weft._core.codec cimport ALIGNMENT, Codec, Encoded
 from weft._core.handle cimport Attachment, Handle, describe
 from weft._core.native cimport Failure, Object, Owner, Status, Waiting, close_fd, kForever, now_ns, ring_fd
+from weft._core.native_pipe cimport CPipe
 from weft._core.native_queue cimport (
-    Batched, CQueue, Incoming, JournalRecord, OrderState, Outgoing, QueueObject, RecordKind, kMaxPriority, kNowhere,
-    kQueueKind,
+    Batched, CQueue, Incoming, JournalRecord, OrderState, Outgoing, QueueObject, RecordKind, kContinued, kMaxPriority,
+    kMore, kNowhere, kQueueKind, kSeries,
 )
 from weft._core.shelf cimport Shelf, append_to, list_for
 from weft._core.timing cimport LOCK_PATIENCE, STUCK, deadline_of, is_stuck
@@ -69,7 +72,7 @@ cdef class Channel(Handle):
 
     cdef Object *check_open(self) except NULL:
         if self.attachment is None:
-            policy.fail_closed(self)
+            (self.policy or policy).fail_closed(self)
         if self.attachment.object.people().foreign():
             # This is a forked child: what the handle had, it has still, but as somebody else.
             self.stop_listening()
@@ -103,6 +106,11 @@ cdef class Channel(Handle):
     @property
     def _codec(self):
         return self.codec
+
+
+include "pipe_series.pxi"
+include "pipe_send.pxi"
+include "pipe_end.pxi"
 
 
 cdef class Queue(Channel):
