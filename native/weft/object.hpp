@@ -28,26 +28,29 @@ public:
     Segment& segment() noexcept { return segment_; }
     Participants& people() noexcept { return people_; }
 
-    // The bell's FIFO, made if asked for and need be; -1 and errno. Stays this object's.
-    int bell(bool create) noexcept {
-        int bell = bell_.load(std::memory_order_acquire);
+    // The bell's FIFO, made if asked for and need be; -1 and errno. Stays this object's. Most objects have one
+    // bell alone, the first.
+    int bell(bool create, int which = 0) noexcept {
+        int bell = bells_[which].load(std::memory_order_acquire);
         if (bell >= 0) return bell;
-        bell = os::open_bell(segment_.bell_path().c_str(), create, segment_.fd());
+        bell = os::open_bell(bell_path(which).c_str(), create, segment_.fd());
         int none = -1;
-        if (bell >= 0 && !bell_.compare_exchange_strong(none, bell)) {
+        if (bell >= 0 && !bells_[which].compare_exchange_strong(none, bell)) {
             ::close(bell);
             bell = none;
         }
         return bell;
     }
+    // The bell that says that there is something to take.
+    virtual int items_bell() noexcept { return bell(true); }
 
-    void ring_bell() noexcept {
-        if (int fd = bell(false); fd >= 0) os::ring(fd);
+    void ring_bell(int which = 0) noexcept {
+        if (int fd = bell(false, which); fd >= 0) os::ring(fd);
     }
 
     // Wakes up to `count` who wait for that event, in this system call or in an event loop.
-    void notify(Event& event, int count) noexcept {
-        if (event.notify(count)) ring_bell();
+    void notify(Event& event, int count, int which = 0) noexcept {
+        if (event.notify(count)) ring_bell(which);
     }
 
     // A new descriptor that becomes readable when the bell is rung, or -1 and errno; the caller closes it.
@@ -61,15 +64,21 @@ public:
 protected:
     // The last step of closing; whether the segment went with it.
     bool detach() noexcept {
-        if (int bell = bell_.exchange(-1); bell >= 0) ::close(bell);
+        for (auto& each : bells_)
+            if (int bell = each.exchange(-1); bell >= 0) ::close(bell);
         return segment_.detach();
     }
 
+    std::string bell_path(int which) const {
+        return which ? segment_.bell_path() + "-" + std::to_string(which) : segment_.bell_path();
+    }
+
+    static constexpr int kMostBells = 3;
     Segment segment_;
     Participants people_;
 
 private:
-    std::atomic<int> bell_{-1};
+    std::atomic<int> bells_[kMostBells] = {-1, -1, -1};
 };
 
 }  // namespace weft

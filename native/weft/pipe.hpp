@@ -62,12 +62,23 @@ public:
         recover(false);
         is_over();
     }
+    // At the bells of the end, and at the other end's processes.
     int listen() noexcept override;
+    // The same, but quiet as long as there is nothing to take. `link`: -1, or a socket to the other end, which hangs
+    // up when the last who has it there has gone: that tells of processes that were not there yet.
+    int listen_for_items(int link) noexcept;
+    // Looks for processes at the other end that are new to the listener.
+    void watch(int listener) noexcept;
+    // Each end has one of its own, so that nothing but what is for it makes a descriptor of its readable.
+    int items_bell() noexcept override { return bell(true, 1 + end_); }
     void hush(int listener) noexcept override {
         os::hush(listener);
         watch(listener);
     }
 
+    void wake() noexcept override;
+    // Threads of this process that wait in this end, and those who share it.
+    void wake_own() noexcept;
     PipeState& state() noexcept { return *state_; }
     // The word of a participant's entry.
     uint32_t holder(uint32_t slot) const noexcept { return holders()[slot].word.load(std::memory_order_acquire); }
@@ -89,12 +100,12 @@ private:
     void begin_conversation() noexcept;
     void enter(Owner owner, int end, bool used) noexcept;
     void shut() noexcept;
-    void wake_all() noexcept;
-    void watch(int listener) noexcept;
     void forget_processes() noexcept;
     void before_fork(int child_fd) noexcept override;
     void after_fork(bool in_child) noexcept override;
-    void last_one_out(int) noexcept override {}
+    void last_one_out(int) noexcept override {
+        for (int which = 1; which < kMostBells; ++which) os::remove_path(bell_path(which).c_str());
+    }
 
     Queue queues_[2] = {Queue(*this), Queue(*this)};
     PipeState* state_ = nullptr;
@@ -118,6 +129,8 @@ inline void Pipe::bind() noexcept {
         queues_[i].bind(geometry_.queue_at(i), geometry_.queue);
         add(queues_[i]);
     }
+    queues_[0].set_items_bell(geometry_.directions == 2 ? 2 : 1);
+    queues_[1].set_items_bell(1);
     if (geometry_.directions == 2) {
         queues_[0].pool().set_sibling(queues_[1].pool());
         queues_[1].pool().set_sibling(queues_[0].pool());
@@ -167,13 +180,22 @@ inline Status Pipe::come(int end, Failure& why) noexcept {
     segment_.keep(*this);
     inherit();
     state_->arrivals.fetch_add(1);
-    wake_all();
+    notify(state_->changed, INT32_MAX);
     return Status::ok;
 }
 
-inline void Pipe::wake_all() noexcept {
+// Nobody hears that there is something to take when there is not: there are no leases that could come back.
+inline void Pipe::wake() noexcept {
+    std::atomic_thread_fence(std::memory_order_seq_cst);
     notify(state_->changed, INT32_MAX);
-    for (uint64_t i = 0; i < geometry_.directions; ++i) queues_[i].wake_all();
+    for (uint64_t i = 0; i < geometry_.directions; ++i) queues_[i].wake_putters();
+}
+
+inline void Pipe::wake_own() noexcept {
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (receives()) receives()->wake_takers();
+    if (sends()) sends()->wake_putters();
+    notify(state_->changed, INT32_MAX);
 }
 
 // What the slot's last owner left has to tell of a death still.
@@ -265,6 +287,7 @@ inline Status Pipe::use(Failure& why) noexcept {
 inline void Pipe::shut() noexcept {
     for (uint64_t i = 0; i < geometry_.directions; ++i) queues_[i].shut_down(false);
     notify(state_->changed, INT32_MAX);
+    for (int which = 1; which < kMostBells; ++which) ring_bell(which);
 }
 
 inline bool Pipe::is_over() noexcept {
@@ -327,14 +350,23 @@ inline int Pipe::send_off() noexcept {
 
 // --- hearing of deaths
 
-inline int Pipe::listen() noexcept {
-    const int listener = QueueHome::listen();
+inline int Pipe::listen_for_items(int link) noexcept {
+    const int bell = items_bell();
+    const int listener = bell < 0 ? -1 : os::listen_bell(bell);
     if (listener >= 0) watch(listener);
+    if (listener >= 0 && link >= 0) os::hear_hang_up(listener, link);
+    return listener;
+}
+
+inline int Pipe::listen() noexcept {
+    const int room = bell(true), listener = room < 0 ? -1 : listen_for_items(-1);
+    if (listener >= 0) os::hear_bell(listener, room);
     return listener;
 }
 
 // Has the listener hear when a process at the other end ends. A pid may be of another namespace, or another
-// process's by now: then it hears too much, or too little, and sleepers look by themselves after a while.
+// process's by now: then it hears too much, or too little, and sleepers look by themselves after a while. Those who
+// merely have the end do not matter while somebody uses it, or this process has it too.
 inline void Pipe::watch(int listener) noexcept {
     std::lock_guard guard(mutex_);
     for (size_t i = processes_.size(); i-- > 0;)
@@ -343,10 +375,17 @@ inline void Pipe::watch(int listener) noexcept {
             processes_.erase(processes_.begin() + long(i));
         }
     constexpr size_t kMost = 16;
+    bool has_user = false;
+    for (uint32_t slot = 0, all = people_.reserved_slots(); slot < all && !has_user; ++slot) {
+        const uint32_t word = holder(slot);
+        has_user = Holder::owner(word) && Holder::end(word) != end_ &&
+                   (Holder::is_used(word) || people_.at(slot).pid == os::process_id()) &&
+                   people_.is_alive(Holder::owner(word));
+    }
     for (uint32_t slot = 0, all = people_.reserved_slots(); slot < all; ++slot) {
         const uint32_t word = holder(slot);
         const Owner owner = Holder::owner(word);
-        if (!owner || Holder::end(word) == end_ || people_.at(slot).pid == os::process_id()) continue;
+        if (!owner || Holder::end(word) == end_ || (has_user && !Holder::is_used(word)) || people_.at(slot).pid == os::process_id()) continue;
         size_t at = 0;
         while (at < processes_.size() && processes_[at].owner != owner) ++at;
         if (at == processes_.size()) {

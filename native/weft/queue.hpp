@@ -72,6 +72,8 @@ public:
 
     // Whether who waits here hears of deaths by the bell: after a nap in vain sleepers go to sleep beside it.
     virtual bool watches() const noexcept { return false; }
+    // What the dead had has come back, or this participant leaves: others look again.
+    virtual void wake() noexcept;
     // What a sleeper sees to that nothing has woken.
     virtual void look_after() noexcept { recover(false); }
 
@@ -102,6 +104,8 @@ public:
     }
     // The segment is mapped: here it stands.
     void bind(uint64_t at, const QueueGeometry& geometry) noexcept;
+    // The bell of its home that is rung when there is something to take.
+    void set_items_bell(int which) noexcept { items_bell_ = which; }
     // Its home is closing.
     void unbind() noexcept { state_ = nullptr; }
     bool is_bound() const noexcept { return state_; }
@@ -184,6 +188,8 @@ public:
     void arm_bell(bool for_room) noexcept { (for_room ? state_->room : state_->items).announce_bell(); }
     void arm_notice_bell() noexcept { state_->order.notices.announce_bell(); }
     void wake_all() noexcept;
+    void wake_takers() noexcept { notify_items(INT32_MAX); }
+    void wake_putters() noexcept { notify_room(INT32_MAX); }
 
     // --- the end of the stream, and of others
     void shut_down(bool immediate) noexcept;
@@ -229,7 +235,7 @@ private:
     Status next_extent(Cursor& cursor, Failure& why) noexcept;
     Status check_series(uint8_t marks) noexcept;
     void commit(const Cursor& cursor) noexcept;
-    void notify_items(int count) noexcept { home_.notify(state_->items, count); }
+    void notify_items(int count) noexcept { home_.notify(state_->items, count, items_bell_); }
     void notify_room(int count) noexcept { home_.notify(state_->room, count); }
     void notify_taken(uint32_t count, bool left_extent) noexcept;
     bool is_extent_spent(uint32_t unit, uint64_t word) noexcept;
@@ -288,6 +294,7 @@ private:
     Pool pool_;
     QueueState* state_ = nullptr;
     QueueGeometry geometry_{};
+    int items_bell_ = 0;
     uint64_t at_ = 0;        // where in the segment
     uint64_t units_at_ = 0;  // … and its pages
     Patience patience_;

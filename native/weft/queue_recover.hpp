@@ -126,8 +126,12 @@ inline bool QueueHome::recover(bool at_once, int64_t patience_ns) noexcept {
         for (uint32_t i = 0; i < count; ++i) people_.bury(dead[i]);
         has_inherited_.store(false, std::memory_order_relaxed);
     }
-    for (int i = 0; i < count_; ++i) queues_[i]->wake_all();
+    wake();
     return any;
+}
+
+inline void QueueHome::wake() noexcept {
+    for (int i = 0; i < count_; ++i) queues_[i]->wake_all();
 }
 
 // Who gets a dead participant's slot sees to what that one left: nobody will find the death any more. What
@@ -153,7 +157,7 @@ inline void QueueHome::give_up() noexcept {
         if (has_inherited_.load(std::memory_order_relaxed)) recover(true);
         if (!has_inherited_.load(std::memory_order_relaxed)) people_.leave();
     }
-    for (int i = 0; i < count_; ++i) queues_[i]->wake_all();
+    wake();
 }
 
 }  // namespace weft

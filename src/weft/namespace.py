@@ -34,7 +34,7 @@ MAX_NAME = 200
 ANONYMOUS = "anon-"
 _OWN_NAME = re.compile(r"anon-[0-9a-f]{16}\Z")
 # Doorbells, segments in the making on a file system that can't make files without a name, names of processes.
-_HIDDEN = re.compile(r"\.(bell-[0-9a-f]{32}|new-[0-9a-f]{16}|process-.+)\Z")
+_HIDDEN = re.compile(r"\.(bell-[0-9a-f]{32}(-[12])?|new-[0-9a-f]{16}|process-.+)\Z")
 _MEMORY = Path("/dev/shm")  # noqa: S108 - each directory in it is checked before use
 
 

@@ -130,6 +130,7 @@ cdef extern from "weft/object.hpp" namespace "weft" nogil:
         Segment &segment()
         Participants &people()
         int bell(bool)
+        int items_bell()
         int listen()
         void hush(int)
 

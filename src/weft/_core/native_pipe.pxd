@@ -33,4 +33,7 @@ cdef extern from "weft/pipe.hpp" namespace "weft" nogil:
         Status wait_met(int64_t)
         void arm_met_bell()
         int send_off()
+        int listen_for_items(int)
+        void watch(int)
+        void wake_own()
         PipeState &state()

@@ -324,10 +324,14 @@ cdef class PipeEnd(PipeSender):
         if self.pipe is NULL or not self.pipe.is_used():
             self.begin(self.q is NULL)
         if self.listener < 0:
-            self.listener = self._listen()
+            self.listener = self.pipe.listen_for_items(self.policy.link_of(self))
+            if self.listener < 0:
+                self.policy.fail_os(self, "listening to the doorbell", errno)
             self._arm(0)
             if self._is_ready(0):
                 ring_fd(bell_fd(self))
+        else:
+            self.pipe.watch(self.listener)
         return self.listener
 
     def close(self):
@@ -343,10 +347,7 @@ cdef class PipeEnd(PipeSender):
         unread = 0
         if self.out is not NULL and not pipe.is_met():
             unread = self.out.depth()
-        if self.q is not NULL:
-            self.q.wake_all()
-        if self.out is not NULL:
-            self.out.wake_all()
+        pipe.wake_own()
         self.q = self.out = NULL
         self.pipe = NULL
         self.stop_listening()

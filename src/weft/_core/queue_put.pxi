@@ -17,7 +17,7 @@ cdef inline CQueue *check_out(Channel self) except NULL:
 
 cdef int bell_fd(Channel self) except -1:
     self.check_open()
-    cdef int bell = self.attachment.object.bell(True)
+    cdef int bell = self.attachment.object.items_bell()
     if bell < 0:
         self.policy.fail_os(self, "opening the doorbell", errno)
     return bell

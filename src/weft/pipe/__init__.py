@@ -7,12 +7,11 @@ timeouts and awaitable twins.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from weft._core.queue import PipeEnd
 from weft.pipe import _handles, _policy
-from weft.pipe._policy import KIND, open_end
+from weft.pipe._policy import open_end
 
 __all__ = ["Pipe", "PipeEnd"]
 
@@ -109,4 +108,3 @@ def _open_kind(name: Any = None, **options: Any) -> Any:
 
 
 _policy.register_kind(_open_kind)
-assert KIND.number == 6 and os.name == "posix"

@@ -196,7 +196,9 @@ def send_handle(end: Any, handle: Any, timeout: float | None) -> None:
                 _check_sends(end)
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
-                    raise TimeoutError("the descriptor could not be sent in time: the other end does not take") from None
+                    raise TimeoutError(
+                        "the descriptor could not be sent in time: the other end does not take"
+                    ) from None
                 mail.wait(left)
     finally:
         os.close(descriptor)

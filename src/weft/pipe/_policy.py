@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import pickle
 import struct
 import sys
@@ -108,7 +107,14 @@ def open_end(
     if status != Status.OK:
         fail_opening(place, file_name, status, why)
     made = PipeEnd.__new__(PipeEnd)
-    _handle.bind(made, KIND, place, file_name, attachment.identity(), {"codec": codec, "type": type, "wait": wait, "views": bool(views)})
+    _handle.bind(
+        made,
+        KIND,
+        place,
+        file_name,
+        attachment.identity(),
+        {"codec": codec, "type": type, "wait": wait, "views": bool(views)},
+    )
     made._options["end"] = attachment.end
     made._waiters = {}
     header = attachment.header()
@@ -130,7 +136,8 @@ def _units(capacity: int | None, directions: int) -> int:
 
 def _who(places: list[tuple[bool, bool, int, str, int]]) -> str:
     return ", and ".join(
-        f"pid {pid} ({command!r}){'' if held else ', which has closed it or died'}" for _, held, pid, command, _ in places
+        f"pid {pid} ({command!r}){'' if held else ', which has closed it or died'}"
+        for _, held, pid, command, _ in places
     )
 
 
@@ -202,7 +209,9 @@ def fail_handle(end: PipeEnd, is_handle: bool) -> NoReturn:
 
 def fail_length(end: PipeEnd, size: int, limit: int) -> NoReturn:
     """Raises for a message that is longer than ``maxlength``."""
-    raise _TooLong(f"a message of {size} bytes is longer than maxlength={limit}: it stays, for another call", size, limit)
+    raise _TooLong(
+        f"a message of {size} bytes is longer than maxlength={limit}: it stays, for another call", size, limit
+    )
 
 
 class _TooLong(errors.MessageTooLargeError, OSError):
@@ -216,7 +225,9 @@ def fail_short(data: bytes) -> NoReturn:
 
 def fail_loan(end: PipeEnd) -> NoReturn:
     """Raises for a loan of the parent that a forked child would send."""
-    raise errors.ConnectionClosedError(f"a loan of {end!r} belongs to the process that took it, not to its forked child")
+    raise errors.ConnectionClosedError(
+        f"a loan of {end!r} belongs to the process that took it, not to its forked child"
+    )
 
 
 def fail_unconnected(end: PipeEnd) -> NoReturn:
@@ -280,6 +291,12 @@ def closed(end: PipeEnd, unread: int) -> None:
             'wait_connected() first, or make the pipe with lifetime="kept"',
             ResourceWarning,
         )
+
+
+def link_of(end: PipeEnd) -> int:
+    """A socket that hangs up when the other end has gone, or -1."""
+    sock = end._mail.sock if end._mail is not None else None
+    return sock.fileno() if sock is not None else -1
 
 
 def describe(end: PipeEnd) -> str:
@@ -372,7 +389,9 @@ def inspect(look: Look, people: Mapping[int, AttachedProcess]) -> dict[str, Any]
         mine = [people[owner] for owner, which, _ in holders if which == end and owner in people]
         alive = [person for person in mine if person.alive]
         state = "not taken" if not taken else "open" if alive else "over"
-        rows.append({"end": end, "state": state, "taken by": f"{pid} {command}" if taken else None, "open in": len(alive)})
+        rows.append(
+            {"end": end, "state": state, "taken by": f"{pid} {command}" if taken else None, "open in": len(alive)}
+        )
         if taken and not alive:
             notes.append(f"end {end}, taken by pid {pid}, is over: what it sent can be received still")
         notes += [
@@ -387,7 +406,11 @@ def inspect(look: Look, people: Mapping[int, AttachedProcess]) -> dict[str, Any]
         "type": settings["type"],
         "ends": rows,
         "directions": [
-            {"from": 1 if len(ways) == 1 else i, **{key: way[key] for key in ("sent", "received", "depth")}, "depth_bytes": max(way["sent_bytes"] - way["received_bytes"], 0)}
+            {
+                "from": 1 if len(ways) == 1 else i,
+                **{key: way[key] for key in ("sent", "received", "depth")},
+                "depth_bytes": max(way["sent_bytes"] - way["received_bytes"], 0),
+            }
             for i, way in enumerate(ways)
         ],
         "notes": notes,

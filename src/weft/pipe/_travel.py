@@ -37,9 +37,7 @@ def reduce(end: Any) -> tuple[Any, ...]:
     )
 
 
-def _arrive(
-    opening: Any, mail: Any, place: Namespace, name: str, identity: str, options: dict[str, Any]
-) -> Any:
+def _arrive(opening: Any, mail: Any, place: Namespace, name: str, identity: str, options: dict[str, Any]) -> Any:
     descriptor, socket_ = _detach(opening), _detach(mail)
     try:
         end = _handle._reopen(6, place, name, identity, options)

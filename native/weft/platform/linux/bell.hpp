@@ -83,6 +83,22 @@ inline int listen_bell(int bell) noexcept {
     return listener;
 }
 
+// Has a listener hear another bell too; 0 or an errno.
+inline int hear_bell(int listener, int bell) noexcept {
+    epoll_event event{};
+    event.events = EPOLLIN | EPOLLET;
+    const int error = epoll_ctl(listener, EPOLL_CTL_ADD, bell, &event) == 0 ? 0 : errno;
+    hush(listener);
+    return error;
+}
+
+// Has a listener hear, once, that a socket's other side has gone; 0 or an errno.
+inline int hear_hang_up(int listener, int socket) noexcept {
+    epoll_event event{};
+    event.events = EPOLLRDHUP | EPOLLET;
+    return epoll_ctl(listener, EPOLL_CTL_ADD, socket, &event) == 0 || errno == EEXIST ? 0 : errno;
+}
+
 // Sleeps until it rings.
 inline Sleep wait_bell(int listener, int64_t timeout_ns) noexcept {
     epoll_event event;
