@@ -124,6 +124,7 @@ private:
 // ---------------------------------------------------------------------------------------------
 
 inline void Pipe::bind() noexcept {
+    segment_.keep(*this);
     state_ = reinterpret_cast<PipeState*>(segment_.base() + kObjectAt);
     for (uint64_t i = 0; i < geometry_.directions; ++i) {
         queues_[i].bind(geometry_.queue_at(i), geometry_.queue);
@@ -177,7 +178,6 @@ inline Status Pipe::come(int end, Failure& why) noexcept {
     end_ = end;
     if (status == Status::ok) status = take_place(why);
     if (status != Status::ok) return status;
-    segment_.keep(*this);
     inherit();
     state_->arrivals.fetch_add(1);
     notify(state_->changed, INT32_MAX);
@@ -385,7 +385,8 @@ inline void Pipe::watch(int listener) noexcept {
     for (uint32_t slot = 0, all = people_.reserved_slots(); slot < all; ++slot) {
         const uint32_t word = holder(slot);
         const Owner owner = Holder::owner(word);
-        if (!owner || Holder::end(word) == end_ || (has_user && !Holder::is_used(word)) || people_.at(slot).pid == os::process_id()) continue;
+        if (!owner || Holder::end(word) == end_ || (has_user && !Holder::is_used(word))) continue;
+        if (people_.at(slot).pid == os::process_id()) continue;
         size_t at = 0;
         while (at < processes_.size() && processes_[at].owner != owner) ++at;
         if (at == processes_.size()) {
@@ -409,7 +410,7 @@ inline void Pipe::forget_processes() noexcept {
 inline void Pipe::before_fork(int child_fd) noexcept {
     mutex_.lock();
     Failure why;
-    child_joined_ = state_ && !has_left_ && child_fd >= 0 && !people_.foreign() &&
+    child_joined_ = state_ && end_ >= 0 && !has_left_ && child_fd >= 0 && !people_.foreign() &&
                     child_.join_through(segment_, child_fd, why) == Status::ok;
     if (child_joined_) enter(child_.self(), end_, false);
 }

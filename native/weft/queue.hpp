@@ -121,7 +121,10 @@ public:
     Status take_block(uint64_t bytes, uint32_t& unit, int64_t patience_ns, Failure& why) noexcept;
     // `read`: see Pool::give.
     void give_block(uint32_t unit, bool read = false) noexcept;
-    // A message in parts (kMore, kContinued) is given up in the middle: nobody will get any of it.
+    // Before the first part of a message in parts (kMore, kContinued), and before it has any memory: `full` while
+    // another is on its way.
+    Status claim_series() noexcept;
+    // It is given up in the middle: nobody will get any of it.
     void end_series() noexcept;
     // Makes room by throwing away the oldest message; `empty` if there is none.
     Status drop_oldest(int64_t patience_ns) noexcept;
@@ -233,7 +236,6 @@ private:
     Status write_record(const Outgoing& message, Cursor& cursor, Failure& why) noexcept;
     uint64_t fresh_units(int64_t now_ns) noexcept;
     Status next_extent(Cursor& cursor, Failure& why) noexcept;
-    Status check_series(uint8_t marks) noexcept;
     void commit(const Cursor& cursor) noexcept;
     void notify_items(int count) noexcept { home_.notify(state_->items, count, items_bell_); }
     void notify_room(int count) noexcept { home_.notify(state_->room, count); }

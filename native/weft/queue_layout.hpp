@@ -50,7 +50,7 @@ struct Mark {
 
 enum class RecordKind : uint8_t { raw = 1, body = 2, block = 3, jump = 4 };
 
-// What a record's `marks` say. A message in parts is put by one producer, with no other message in between, and
+// What a record's `marks` say. A message in parts is put by one producer, with no part of another in between, and
 // taken by one consumer; a part is a block, and the first and last are those without the one mark or the other.
 inline constexpr uint8_t kInner = 3;      // block: raw or body
 inline constexpr uint8_t kMore = 4;       // another part follows
@@ -188,8 +188,8 @@ struct QueueState {
     uint32_t extent;        // first unit of the extent that tail points into; follows tail
     uint64_t sent;          // messages ever put; follows tail's count
     uint64_t seen_head;     // head as last read by a producer
-    std::atomic<uint32_t> series;  // Owner that is putting a message in parts; read and written under the lock, but
-                                   // for an owner's giving up
+    std::atomic<uint32_t> series;  // Owner that is putting a message in parts: from 0, or a dead one, by
+                                   // compare-and-swap, and back by the owner
     uint64_t sent_bytes;    // apart from `sent`, lest a compiler copy both at once from where they were just stored one by one
 
     // Stored by the holder of the producers' lock, read by all. sync: release pairs with the consumers'

@@ -157,14 +157,12 @@ inline void Queue::commit(const Cursor& cursor) noexcept {
     state_->extent = cursor.extent;
 }
 
-// Whether a message with these marks may come next. One in parts keeps the others out until it ends; a dead
-// producer's has ended, and consumers see that by what comes after it. Producers' lock held.
-[[gnu::noinline]] inline Status Queue::check_series(uint8_t marks) noexcept {
-    const Owner owner = state_->series.load(std::memory_order_relaxed), self = people_.self();
-    if (marks & kContinued) return owner == self ? Status::ok : Status::broken;
+// One message in parts at a time; the others, which may come between its parts, do not wait for it. A dead
+// producer's has ended: consumers see that by the first part of the next.
+inline Status Queue::claim_series() noexcept {
+    Owner owner = state_->series.load(std::memory_order_relaxed), self = people_.self();
     if (owner && (owner == self || people_.is_alive(owner))) return Status::full;
-    state_->series.store(marks & kMore ? self : 0, std::memory_order_relaxed);
-    return Status::ok;
+    return state_->series.compare_exchange_strong(owner, self) ? Status::ok : Status::full;
 }
 
 inline void Queue::end_series() noexcept {
@@ -185,7 +183,7 @@ inline void Queue::end_series() noexcept {
     const bool in_parts = messages->unit != Pool::kNowhere && messages->marks & kSeries;
     if (sequence) *sequence = cursor.sequence;
     if (state_->shut.load(std::memory_order_relaxed)) status = Status::shut_down;
-    else if (in_parts || state_->series.load(std::memory_order_relaxed)) status = check_series(messages->marks);
+    else if (in_parts && state_->series.load(std::memory_order_relaxed) != people_.self()) status = Status::broken;
     while (status == Status::ok && done < count) {
         status = check_room(cursor);
         if (status == Status::ok) status = write_record(messages[done], cursor, why);

@@ -141,7 +141,8 @@ inline Status Queue::enter_series(uint8_t marks, bool& orphan) noexcept {
     return Status::ok;
 }
 
-[[gnu::always_inline]] inline Status Queue::take_next(Incoming& message, char* buffer, bool lease, bool& dropped) noexcept {
+[[gnu::always_inline]] inline Status Queue::take_next(Incoming& message, char* buffer, bool lease,
+                                                      bool& dropped) noexcept {
     if (state_->shut.load(std::memory_order_relaxed) == 2) return Status::shut_down;
     bool from_table = state_->returned.load(std::memory_order_acquire) != 0;
     if (geometry_.is_ordered)
@@ -173,7 +174,7 @@ inline Status Queue::enter_series(uint8_t marks, bool& orphan) noexcept {
     if (message.unit != Pool::kNowhere && message.marks & kSeries) {
         status = enter_series(message.marks, dropped);
         if (status != Status::ok) return status;
-        if (dropped) hold_block(message.unit);
+        lease = lease && !dropped;
     }
     if (lease) {
         status = reserve_lease(message.lease);

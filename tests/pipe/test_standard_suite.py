@@ -25,7 +25,7 @@ NOT_OF_PIPES = (
 
 
 def found():
-    for made, method, base in CASES:
+    for made, method, _ in CASES:
         for name in unittest.defaultTestLoader.getTestCaseNames(made):
             if name not in NOT_OF_PIPES:
                 slow = name in ("test_wait_timeout", "test_wait_integer", "test_boundaries") and method != "fork"

@@ -134,6 +134,7 @@ cdef extern from "weft/queue_home.hpp" namespace "weft" nogil:
         void give_block(uint32_t)
         void give_block(uint32_t, bool)
         Status drop_oldest(int64_t)
+        Status claim_series()
         void end_series()
         void count_dropped_newest()
         Status take(Incoming &, char *, int64_t)

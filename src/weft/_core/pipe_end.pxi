@@ -51,32 +51,31 @@ cdef class PipeEnd(PipeSender):
             status = q.take(message[0], buffer, 0)
 
     cdef Arrived add_part(self, Incoming *message, Block block):
-        """The whole message, if this was the last part of it. What came before it and never ended is dropped."""
+        """The whole message, if this completes it. What came before it and never ended is dropped.
+
+        Of two threads that receive, each may have some of the parts, and copy at the same time."""
         cdef PartHead head
         cdef Assembly assembly
         cdef const char *data = block.q.pool().data(block.unit)
         cdef uint64_t size = block.size - sizeof(PartHead)
         cdef char *target
-        if block.size < sizeof(PartHead):
-            self.policy.fail(self, <int> Status.corrupted, None)
-        memcpy(&head, data, sizeof(PartHead))
-        if head.body_size > head.total or head.total >> 46 or head.offset > head.total or size > head.total - head.offset:
-            self.policy.fail(self, <int> Status.corrupted, None)
-        if not message.marks & kContinued:
-            self.assembly = Assembly.begin(head.total)
+        if block.size >= sizeof(PartHead):
+            memcpy(&head, data, sizeof(PartHead))
+            if not message.marks & kContinued:
+                self.assembly = begin_assembly(message, &head)
         assembly = self.assembly
-        if assembly is None or head.total != <uint64_t> PyBytes_GET_SIZE(assembly.memory):
+        if block.size < sizeof(PartHead) or assembly is None or not assembly.admit(message, &head, size):
+            self.assembly = None
             self.policy.fail(self, <int> Status.corrupted, None)
         target = PyBytes_AS_STRING(assembly.memory) + head.offset
         with nogil:
             memcpy(target, data + sizeof(PartHead), size)
+        assembly.copied += size
         block.read = True
-        assembly.received += size
-        if message.marks & kMore:
+        if assembly.copied < assembly.total:
             return None
-        self.assembly = None
-        if assembly.received != head.total:
-            self.policy.fail(self, <int> Status.corrupted, None)
+        if self.assembly is assembly:
+            self.assembly = None
         return arrived_in(message, assembly.memory, PyBytes_AS_STRING(assembly.memory), head.total, head.body_size)
 
     def recv(self, timeout=None):
@@ -186,7 +185,7 @@ cdef class PipeEnd(PipeSender):
             self.policy.fail_length(self, len(data), maxlength)
         return data
 
-    def recv_bytes_into(self, buf, offset=0, timeout=None):
+    def recv_bytes_into(self, buf, Py_ssize_t offset=0, timeout=None):
         """Receives what the other end has sent by ``send_bytes`` into memory, from shared memory without a detour.
 
         Args:
@@ -202,7 +201,6 @@ cdef class PipeEnd(PipeSender):
             ValueError: The offset is negative or beyond the end.
         """
         cdef Py_buffer view
-        cdef Py_ssize_t begin
         cdef Arrived arrived
         cdef object data
         cdef char *target
@@ -210,10 +208,9 @@ cdef class PipeEnd(PipeSender):
             self.begin(False)
         PyObject_GetBuffer(buf, &view, PyBUF_WRITABLE)
         try:
-            begin = offset
-            if begin < 0:
+            if offset < 0:
                 raise ValueError("negative offset")
-            if begin > view.len:
+            if offset > view.len:
                 raise ValueError("offset too large")
             arrived = self.take(timeout)
             if not arrived.marks & SENT_BYTES:
@@ -221,9 +218,9 @@ cdef class PipeEnd(PipeSender):
                 arrived.memory = data
                 arrived.data = PyBytes_AS_STRING(data)
                 arrived.total = PyBytes_GET_SIZE(data)
-            if <uint64_t> (view.len - begin) < arrived.total:
+            if <uint64_t> (view.len - offset) < arrived.total:
                 self.policy.fail_short(arrived.to_bytes())
-            target = <char *> view.buf + begin
+            target = <char *> view.buf + offset
             with nogil:
                 memcpy(target, arrived.data, arrived.total)
             if type(arrived.memory) is Block:
@@ -353,9 +350,10 @@ cdef class PipeEnd(PipeSender):
         self.stop_listening()
         self.pending = None
         self.assembly = None
+        self.attachment = None
         with nogil:
             pipe.leave()
-        self.attachment = attachment = None   # gone now, unless views or other threads hold on to it
+        attachment = None                 # gone now, unless views or other threads hold on to it
         self.policy.closed(self, unread)
 
     def __del__(self):

@@ -1,4 +1,5 @@
-# What a pipe's end is, and how it sends. What is asked for seldom stands in ``weft.pipe``, which is bound in by ``set_pipe_policy``.
+# What a pipe's end is, and how it sends. What is asked for seldom stands in ``weft.pipe``, which is bound in by
+# ``set_pipe_policy``.
 
 cdef object pipe_policy = None
 
@@ -184,7 +185,7 @@ cdef class PipeSender(Channel):
             return
         put_encoded(self, obj, True, timeout)
 
-    def send_bytes(self, buf, offset=0, size=None, timeout=None):
+    def send_bytes(self, buf, Py_ssize_t offset=0, size=None, timeout=None):
         """Sends bytes, for ``recv_bytes`` at the other end.
 
         Args:
@@ -200,14 +201,14 @@ cdef class PipeSender(Channel):
         cdef Failure why
         cdef Status status
         cdef Py_buffer view
-        cdef Py_ssize_t begin, length
+        cdef Py_ssize_t length
         if self.out is NULL or not self.pipe.is_used() or self.pipe.is_due():
             self.begin(True)
         message.marks = SENT_BYTES
         message.kind = RecordKind.raw
         if timeout is not None:
             deadline_of(True, timeout)
-        if size is None and offset is 0 and PyBytes_CheckExact(buf) and \
+        if size is None and offset == 0 and PyBytes_CheckExact(buf) and \
                 <uint64_t> PyBytes_GET_SIZE(buf) <= self.inline_max:
             message.data = PyBytes_AS_STRING(buf)
             message.size = <uint32_t> PyBytes_GET_SIZE(buf)
@@ -217,19 +218,18 @@ cdef class PipeSender(Channel):
             return
         PyObject_GetBuffer(buf, &view, PyBUF_SIMPLE)
         try:
-            begin = offset
-            if begin < 0:
+            if offset < 0:
                 raise ValueError("offset is negative")
-            if begin > view.len:
+            if offset > view.len:
                 raise ValueError("buffer length < offset")
-            length = view.len - begin
+            length = view.len - offset
             if size is not None:
                 if size < 0:
                     raise ValueError("size is negative")
                 if size > length:
                     raise ValueError("buffer length < offset + size")
                 length = size
-            message.data = <const char *> view.buf + begin
+            message.data = <const char *> view.buf + offset
             message.total = length
             put_message(self, &message, None, True, timeout)
         finally:
@@ -278,13 +278,6 @@ cdef class PipeSender(Channel):
         message.data = PyBytes_AS_STRING(data)
         message.total = PyBytes_GET_SIZE(data)
         return begin_series(self, &message, None, data)
-
-
-cdef object seconds_until(int64_t deadline):
-    """What is left, as a timeout."""
-    if deadline == kForever:
-        return None
-    return max(0.0, (deadline - now_ns()) / 1e9) if deadline else 0
 
 
 cdef dict counters_of(CQueue *q):

@@ -20,7 +20,8 @@ cdef enum:
     PART = 1 << 22                # bytes of a part at most
 
 
-cdef void copy_piece(char *to, uint64_t begin, uint64_t end, const char *piece, uint64_t at, uint64_t size) noexcept nogil:
+cdef void copy_piece(char *to, uint64_t begin, uint64_t end, const char *piece, uint64_t at,
+                     uint64_t size) noexcept nogil:
     """Copies what of a piece, which stands at ``at`` in the message, falls between ``begin`` and ``end``."""
     cdef uint64_t first = max(begin, at), last = min(end, at + size)
     if first < last:
@@ -40,6 +41,24 @@ cdef void copy_part(char *to, uint64_t begin, uint64_t size, const Outgoing *mes
         at = (at + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
         copy_piece(to, begin, begin + size, <const char *> encoded.buffers[i].buf, at, encoded.buffers[i].len)
         at += encoded.buffers[i].len
+
+
+cdef int claim(PipeSender end, object block, object timeout) except -1:
+    """Waits for its turn to send in parts."""
+    cdef Failure why
+    cdef int64_t deadline = deadline_of(block, timeout)
+    cdef uint32_t announced = 0
+    cdef int64_t stuck_since = 0
+    cdef Attachment held = end.attachment
+    cdef CQueue *out = check_out(end)
+    out.begin_wait()
+    while True:
+        out = check_out(end)
+        if out.shut():
+            end.policy.fail_put(end, <int> Status.shut_down, None)
+        if out.claim_series() == Status.ok:
+            return 0
+        make_room(end, Status.full, &why, deadline, &announced, &stuck_since)
 
 
 @cython.final
@@ -63,6 +82,10 @@ cdef class Series:
         cdef Outgoing part
         cdef PartHead *head
         cdef char *data
+        if not self.open:
+            # Before there is memory for it, lest those who wait have all that the one on its way needs.
+            claim(end, block, timeout)
+            self.open = True
         take_block(end, sizeof(PartHead) + size, &unit, block, timeout)
         data = out.pool().data(unit)
         memset(data, 0, sizeof(PartHead))
@@ -80,7 +103,6 @@ cdef class Series:
             part.marks |= kContinued
         part.unit = unit
         part.total = sizeof(PartHead) + size
-        self.open = True
         put_block(end, held, out, &part, block, timeout)
         self.at += size
         self.open = self.at < self.message.total
@@ -97,16 +119,49 @@ cdef class Series:
 
 @cython.final
 cdef class Assembly:
-    """A large message of which some parts have come."""
+    """A large message of which some parts have come. What they say is checked against the first, and each byte of
+    the message comes once: nothing is handed out that no part has brought."""
 
     cdef bytes memory
-    cdef uint64_t received
+    cdef uint64_t total, body_size
+    cdef uint64_t end             # all before it has been admitted
+    cdef uint64_t copied
+    cdef bint raw
+    cdef uint8_t marks
+    cdef dict ahead               # of parts taken before those before them: where each ends, by where it begins
 
-    @staticmethod
-    cdef Assembly begin(uint64_t total):
-        cdef Assembly made = Assembly.__new__(Assembly)
-        made.memory = PyBytes_FromStringAndSize(NULL, total)
-        return made
+    cdef bint admit(self, const Incoming *message, const PartHead *head, uint64_t size):
+        """Whether a part belongs here."""
+        cdef uint64_t begin = head.offset
+        if head.total != self.total or head.body_size != self.body_size or \
+                message.marks & ~kSeries != self.marks or (message.kind == RecordKind.raw) != self.raw or \
+                begin < self.end or begin > self.total or size > self.total - begin:
+            return False
+        for other, other_end in self.ahead.items():
+            if begin < other_end and other < begin + size:
+                return False
+        self.ahead[begin] = begin + size
+        while self.end in self.ahead:
+            if self.ahead[self.end] == self.end:
+                del self.ahead[self.end]
+                break
+            self.end = self.ahead.pop(self.end)
+        return True
+
+
+cdef Assembly begin_assembly(const Incoming *message, const PartHead *head):
+    """For the first part of a message; None for what can't be one. The memory is the system's until it is written
+    to, whatever the size that is claimed."""
+    if head.body_size > head.total or head.total >> 46 or head.offset:
+        return None
+    cdef Assembly made = Assembly.__new__(Assembly)
+    made.memory = PyBytes_FromStringAndSize(NULL, head.total)
+    made.total = head.total
+    made.body_size = head.body_size
+    made.raw = message.kind == RecordKind.raw
+    made.marks = message.marks & ~kSeries
+    made.ahead = {}
+    return made
 
 
 cdef Series begin_series(PipeSender end, const Outgoing *message, Encoded encoded, object keeper):

@@ -11,7 +11,6 @@ the pipe, so that descriptors keep their place among the messages.
 from __future__ import annotations
 
 import array
-import contextlib
 import errno
 import os
 import select
@@ -26,7 +25,7 @@ from weft import _aio, errors
 __all__ = ["Mail", "asend_handle", "join", "recv_handle", "send_handle"]
 
 _NUMBER = 16
-_MOST_KEPT = 64
+_MOST_KEPT, _MOST_PACKETS = 64, 1024
 _TICK = 0.02
 
 
@@ -48,9 +47,11 @@ class Mail:
             return
         if listens:
             self._listener = _make_socket()
-            with contextlib.suppress(OSError):  # another process has this end already, and listens
+            try:
                 self._listener.bind(address)
                 self._listener.listen(4)
+            except OSError:  # none of ours is there: descriptors can't be passed, and who tries is told
+                self.close()
         else:
             self._connect()
 
@@ -98,7 +99,9 @@ class Mail:
     def take(self, number: bytes) -> int:
         """The descriptor that was sent with that number."""
         with self._lock:
-            while number not in self._kept and self._connect() and self.sock is not None:
+            for _ in range(_MOST_PACKETS):  # a peer that sends nothing but others may not keep us
+                if number in self._kept or not self._connect() or self.sock is None:
+                    break
                 try:
                     data, rights, flags, _ = self.sock.recvmsg(
                         _NUMBER, socket.CMSG_SPACE(4), socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
@@ -120,6 +123,8 @@ class Mail:
     def _keep(self, number: bytes, descriptors: list[int]) -> None:
         for extra in descriptors[1:]:
             os.close(extra)
+        if descriptors and number in self._kept:
+            os.close(self._kept.pop(number))
         if descriptors:
             self._kept[number] = descriptors[0]
         while len(self._kept) > _MOST_KEPT:  # whose messages never came
