@@ -216,6 +216,59 @@ CALLS += [
     ),
 ]
 
+
+class _Ends:
+    """Both ends of a pipe."""
+
+    def __init__(self) -> None:
+        self.one, self.two = weft.Pipe(capacity=1 << 20)
+
+    def fill(self) -> None:
+        try:
+            while True:
+                self.one.send(bytes(5000), timeout=0)
+        except TimeoutError:
+            return
+
+    def drain(self) -> None:
+        while self.two.poll():
+            self.two.recv()
+
+    def close(self) -> None:
+        self.one.close()
+        self.two.close()
+
+
+def _receive(name: str, call: Callable[[weft.PipeEnd, float | None], Any], result: Any, late: Any) -> Call:
+    return Call(
+        f"PipeEnd.{name}",
+        _Ends,
+        lambda ends: None,
+        lambda ends, timeout: call(ends.two, timeout),
+        lambda ends: ends.one.send("message"),
+        lambda ends: ends.one.statistics().waiting_receivers > 0,
+        late,
+        result,
+        lambda ends: ends.one.send("message"),
+    )
+
+
+CALLS += [
+    _receive("recv", lambda end, timeout: end.recv(timeout), "message", TimeoutError),
+    _receive("poll", lambda end, timeout: end.poll(timeout), True, False),
+    Call(
+        "PipeEnd.send",
+        _Ends,
+        lambda ends: ends.fill(),
+        lambda ends, timeout: ends.one.send(bytes(20_000), timeout),
+        lambda ends: ends.drain(),
+        lambda ends: ends.two.statistics().waiting_senders > 0,
+        TimeoutError,
+        None,
+        lambda ends: ends.drain(),
+    ),
+]
+
 # The same for calls that are awaited: (id, open, fill, coroutine function, release, result).
 AWAITED = [
     ("Queue.aget", lambda: weft.Queue("calls", 1), lambda q: None, lambda q: q.aget(), lambda q: q.put("x"), "x"),

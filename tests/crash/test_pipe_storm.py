@@ -6,6 +6,7 @@ import random
 import signal
 import struct
 import time
+from pathlib import Path
 
 import pytest
 
@@ -106,19 +107,21 @@ def test_a_stopped_process_is_alive():
     one, two = weft.Pipe(capacity=CAPACITY)
     pid = fork(lambda: send_all(two, lambda number: None))
     two.close()
-    assert one.poll(None)
-    os.kill(pid, signal.SIGSTOP)
-    os.waitpid(pid, os.WUNTRACED)
-    with pytest.raises(TimeoutError):
-        while True:
-            one.recv(timeout=0.1)
-    one.send("are you there?")
-    os.kill(pid, signal.SIGCONT)
-    one.recv()
-    kill(pid)
+    try:
+        assert one.poll(None)
+        os.kill(pid, signal.SIGSTOP)
+        os.waitpid(pid, os.WUNTRACED)
+        with pytest.raises(TimeoutError):
+            while True:
+                one.recv_bytes(timeout=0.1)
+        one.send("are you there?")
+        os.kill(pid, signal.SIGCONT)
+        one.recv_bytes()
+    finally:
+        kill(pid)
     with pytest.raises(EOFError):
         while True:
-            one.recv()
+            one.recv_bytes()
     one.close()
     weft.Namespace().clean()
 
@@ -136,7 +139,7 @@ def test_inherited_ends_hide_no_death():
     pid = fork(work)
     try:
         assert one.recv() == pid
-        children = [int(child) for child in open(f"/proc/{pid}/task/{pid}/children").read().split()]
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
         kill(pid)
         with pytest.raises(EOFError):
             one.recv()
@@ -191,4 +194,4 @@ def test_a_death_wakes_sleepers_and_select():
 def until_asleep(end) -> None:
     """Until the parent has been asleep for some time: then it waits for the kernel's word."""
     time.sleep(0.05)
-    until(lambda: open(f"/proc/{os.getppid()}/stat").read().rsplit(")", 1)[1].split()[0] == "S")
+    until(lambda: Path(f"/proc/{os.getppid()}/stat").read_text().rsplit(")", 1)[1].split()[0] == "S")
