@@ -129,6 +129,7 @@ def _on_cores(label: str, peer: str, cores: int, **options: Any) -> Row:
     return Row(f"{label}, {where}", peer, options, cores)
 
 
+_PIPE = Row("weft.Pipe", "weft.Pipe")
 _CELL = Row("weft.Cell", "weft.Cell")
 _MP_ARRAY = Row("mp.Array with its lock", "mp.Array")
 _SEQLOCK = Row("seqlock by hand on shared_memory", "shm-seqlock")
@@ -340,6 +341,42 @@ WORKLOADS = (
         ),
     ),
     Workload(
+        "pipe-64",
+        "Messages of 64 B through a pipe, send_bytes and recv_bytes, 1 to 1",
+        "flow",
+        "messages/s",
+        _SMALL,
+        "mp.Pipe",
+        (_PIPE, _MP_PIPE, _OS_PIPE),
+    ),
+    Workload(
+        "pipe-object",
+        "Small dicts through a pipe, send and recv, 1 to 1",
+        "flow",
+        "messages/s",
+        partial(objects, lap=1024),
+        "mp.Pipe",
+        (_PIPE, _MP_PIPE),
+    ),
+    Workload(
+        "pipe-roundtrip",
+        "64 B there and back through pipes",
+        "roundtrip",
+        "us",
+        _SINGLE_TRIPS,
+        "os.pipe",
+        (_PIPE, _OS_PIPE, _on_cores("os.pipe", "os.pipe", 1), _MP_PIPE),
+    ),
+    Workload(
+        "pipe-frames",
+        "Frames of 6.2 MB through a pipe",
+        "flow",
+        "frames/s",
+        frames,
+        "mp.Pipe",
+        (_PIPE, _MP_PIPE),
+    ),
+    Workload(
         "socket-64",
         "Messages of 64 B over a socket, 1 to 1",
         "flow",
@@ -405,6 +442,10 @@ TARGETS = (
     Target("frames-in-place", "weft", ("shm + mp.Semaphore ring",), 1.2),
     Target("mq-64", "weft.MessageQueue", ("posix_ipc.MessageQueue",), 8),
     *(Target("mq-durable", f"weft.MessageQueue, {n}", (f"SQLite, {n}",), 0.8) for n in (1, 100, 1000)),
+    Target("pipe-64", "weft.Pipe", ("mp.Pipe",), 40),
+    Target("pipe-object", "weft.Pipe", ("mp.Pipe",), 10),
+    Target("pipe-roundtrip", "weft.Pipe", ("os.pipe", "os.pipe, one core"), 0.2, best_of_all=True),
+    Target("pipe-frames", "weft.Pipe", ("mp.Pipe",), 8),
     Target("socket-64", "weft, Unix", ("mp.connection, Unix",), 1),
     Target("socket-64", "weft, TCP", ("mp.connection, TCP",), 1),
     Target("socket-object", "weft, Unix", ("mp.connection, Unix",), 1),

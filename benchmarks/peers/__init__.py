@@ -43,6 +43,7 @@ PEERS = {
     "weft.MessageQueue": Peer("message_queues:WeftMessageQueue", "weft", "weft"),
     "weft.MessageQueue durable": Peer("message_queues:WeftDurable", "weft", "weft"),
     "sqlite3": Peer("message_queues:Sqlite"),
+    "weft.Pipe": Peer("weft_pipe:WeftPipe", "weft", "weft"),
     "weft.Cell": Peer("weft_cell:WeftCell", "weft", "weft"),
     "os.pipe": Peer("pipes:OsPipe"),
     "mp.Pipe": Peer("pipes:MpPipe"),
