@@ -147,6 +147,7 @@ def test_inherited_ends_hide_no_death():
             one.send(1)
         for child in children:
             os.kill(child, signal.SIGKILL)
+            until(lambda child=child: is_gone(child))
     finally:
         for bystander in bystanders:
             kill(bystander)
@@ -189,6 +190,14 @@ def test_a_death_wakes_sleepers_and_select():
         os.waitpid(killer, 0)
         one.close()
     weft.Namespace().clean()
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process that is somebody else's child has nothing open any more."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def until_asleep(end) -> None:
