@@ -1,4 +1,4 @@
-"""Compares the offsets and sizes in ``explanation/segment.md`` and ``cell.md`` with the C++ headers.
+"""Compares the offsets and sizes in ``explanation/segment.md`` and its neighbours with the C++ headers.
 
 A heading with a type's name in backquotes and its size in parentheses is followed by a table of its fields:
 offset, bytes, field. Each becomes a ``static_assert``, and so does that a type has no other fields. A row with
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "docs/explanation" / name for name in ("segment.md", "cell.md", "memory.md")]
+PAGES = [ROOT / "docs/explanation" / name for name in ("segment.md", "pipe.md", "cell.md", "memory.md")]
 HEADING = re.compile(r"^#+ `(\w+)`.*\((\d+) bytes\)$")
 FIELD = re.compile(r"^\| `(0x[0-9a-f]+|\d+)` \| (\d+) \| `(\w+)` \|")
 CONSTANT = re.compile(r"^\| `(k\w+|\w+::k\w+)` \| `(0x[0-9a-f]+|\d+)` \|")
@@ -51,7 +51,7 @@ def main() -> int:
     checks = assertions("\n".join(page.read_text() for page in PAGES))
     source = (
         "#include <cstddef>\n"
-        + "".join(f"#include <weft/{name}.hpp>\n" for name in ("cell", "memory", "queue_home"))
+        + "".join(f"#include <weft/{name}.hpp>\n" for name in ("cell", "memory", "pipe", "queue_home"))
         + "namespace weft {\n"
         + "\n".join(checks)
         + "\n}\n"

@@ -239,33 +239,80 @@ class _Ends:
         self.two.close()
 
 
-def _receive(name: str, call: Callable[[weft.PipeEnd, float | None], Any], result: Any, late: Any) -> Call:
+class _Come:
+    """An end whose other end somebody comes to."""
+
+    def __init__(self) -> None:
+        self.one, self.two, self.number = weft.Pipe("calls"), None, 0
+
+    def wait(self, timeout: float | None) -> None:
+        self.one.wait_connected(timeout)
+
+    def come(self) -> None:
+        self.two = self.two or weft.Pipe("calls")
+
+    def close(self) -> None:
+        self.one.close()
+        if self.two:
+            self.two.close()
+
+
+def _receive(
+    name: str, call: Callable[[weft.PipeEnd, float | None], Any], result: Any = "message", late: Any = TimeoutError
+) -> Call:
+    def send(ends: _Ends) -> None:
+        ends.one.send_bytes(b"message") if "bytes" in name else ends.one.send("message")
+
     return Call(
         f"PipeEnd.{name}",
         _Ends,
         lambda ends: None,
         lambda ends, timeout: call(ends.two, timeout),
-        lambda ends: ends.one.send("message"),
+        send,
         lambda ends: ends.one.statistics().waiting_receivers > 0,
         late,
         result,
-        lambda ends: ends.one.send("message"),
+        send,
     )
 
 
-CALLS += [
-    _receive("recv", lambda end, timeout: end.recv(timeout), "message", TimeoutError),
-    _receive("poll", lambda end, timeout: end.poll(timeout), True, False),
-    Call(
-        "PipeEnd.send",
+def _send(name: str, call: Callable[[weft.PipeEnd, float | None], Any]) -> Call:
+    return Call(
+        f"PipeEnd.{name}",
         _Ends,
         lambda ends: ends.fill(),
-        lambda ends, timeout: ends.one.send(bytes(20_000), timeout),
+        lambda ends, timeout: call(ends.one, timeout),
         lambda ends: ends.drain(),
         lambda ends: ends.two.statistics().waiting_senders > 0,
         TimeoutError,
         None,
         lambda ends: ends.drain(),
+    )
+
+
+def _lend(end: weft.PipeEnd, timeout: float | None) -> None:
+    with end.loan(20_000, timeout=timeout) as view:
+        view[:] = bytes(20_000)
+
+
+CALLS += [
+    _receive("recv", lambda end, timeout: end.recv(timeout)),
+    _receive("recv_bytes", lambda end, timeout: end.recv_bytes(timeout=timeout), b"message"),
+    _receive("recv_bytes_into", lambda end, timeout: end.recv_bytes_into(bytearray(10), timeout=timeout), 7),
+    _receive("poll", lambda end, timeout: end.poll(timeout), True, False),
+    _send("send", lambda end, timeout: end.send(bytes(20_000), timeout)),
+    _send("send_bytes", lambda end, timeout: end.send_bytes(bytes(20_000), timeout=timeout)),
+    _send("loan", _lend),
+    Call(
+        "PipeEnd.wait_connected",
+        _Come,
+        lambda ends: None,
+        lambda ends, timeout: ends.wait(timeout),
+        lambda ends: ends.come(),
+        lambda ends: ends.one._is_waited_for(),
+        TimeoutError,
+        None,
+        lambda ends: ends.come(),
     ),
 ]
 
@@ -280,4 +327,7 @@ AWAITED = [
         lambda q: q.get(),
         None,
     ),
+    ("PipeEnd.arecv", _Ends, lambda e: None, lambda e: e.two.arecv(), lambda e: e.one.send("x"), "x"),
+    ("PipeEnd.asend", _Ends, lambda e: e.fill(), lambda e: e.one.asend(bytes(20_000)), lambda e: e.drain(), None),
+    ("PipeEnd.await_connected", _Come, lambda e: None, lambda e: e.one.await_connected(), lambda e: e.come(), None),
 ]

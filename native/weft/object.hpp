@@ -33,7 +33,7 @@ public:
     int bell(bool create, int which = 0) noexcept {
         int bell = bells_[which].load(std::memory_order_acquire);
         if (bell >= 0) return bell;
-        bell = os::open_bell(bell_path(which).c_str(), create, segment_.fd());
+        bell = os::open_bell(segment_.bell_path(which).c_str(), create, segment_.fd());
         int none = -1;
         if (bell >= 0 && !bells_[which].compare_exchange_strong(none, bell)) {
             ::close(bell);
@@ -69,11 +69,7 @@ protected:
         return segment_.detach();
     }
 
-    std::string bell_path(int which) const {
-        return which ? segment_.bell_path() + "-" + std::to_string(which) : segment_.bell_path();
-    }
-
-    static constexpr int kMostBells = 3;
+    static constexpr int kMostBells = Segment::kMostBells;
     Segment segment_;
     Participants people_;
 

@@ -1,8 +1,9 @@
 // A pipe: two ends, and a queue for each direction.
 //
 // An end may be in several hands: those of forked children, and of processes to which it has travelled. It is over
-// when the last of them has closed it, or when one that used it has died and nobody else uses it: that a child
-// has inherited an end and does nothing with it hides no death. Who finds the other end over shuts both queues:
+// when the last of them has closed it, or when one that used it has died and nobody else uses it; children that have
+// inherited an end and do nothing with it hide no death, nor that who used it has closed it. Who finds the other end
+// over shuts both queues:
 // what was sent can be taken, then comes the end of the stream, and nothing more can be put. An end that is over
 // stays so.
 //
@@ -46,11 +47,15 @@ public:
     // Whether it is time to look, for who is at work and does not wait.
     bool is_due() noexcept {
         const int64_t now = os::coarse_now_ns();
-        return looked_ns_.exchange(now, std::memory_order_relaxed) != now;
+        if (looked_ns_.load(std::memory_order_relaxed) == now) return false;
+        looked_ns_.store(now, std::memory_order_relaxed);
+        return true;
     }
     // Whether somebody has come to the other end, ever.
     bool is_met() const noexcept { return state_->places.load(std::memory_order_acquire) >> (1 - end_) & 1; }
     Status wait_met(int64_t deadline_ns) noexcept;
+    // Threads of this process that do.
+    int meeting() const noexcept { return meeting_.load(std::memory_order_relaxed); }
     void arm_met_bell() noexcept { state_->changed.announce_bell(); }
 
     // An opening of the file that has this end for a process that is to come: the caller gives it away, and it is
@@ -98,14 +103,12 @@ private:
     void bind() noexcept;
     Status take_place(Failure& why) noexcept;
     void begin_conversation() noexcept;
-    void enter(Owner owner, int end, bool used) noexcept;
+    void enter(Owner owner, int end, uint32_t flags) noexcept;
     void shut() noexcept;
     void forget_processes() noexcept;
     void before_fork(int child_fd) noexcept override;
     void after_fork(bool in_child) noexcept override;
-    void last_one_out(int) noexcept override {
-        for (int which = 1; which < kMostBells; ++which) os::remove_path(bell_path(which).c_str());
-    }
+    void last_one_out(int) noexcept override {}
 
     Queue queues_[2] = {Queue(*this), Queue(*this)};
     PipeState* state_ = nullptr;
@@ -114,6 +117,7 @@ private:
     uint32_t conversation_ = 0;
     bool used_ = false, has_left_ = false;
     std::atomic<int64_t> looked_ns_{0};
+    std::atomic<int> meeting_{0};
     int travelling_ = -1;
     Participants child_;
     bool child_joined_ = false;
@@ -199,23 +203,25 @@ inline void Pipe::wake_own() noexcept {
 }
 
 // What the slot's last owner left has to tell of a death still.
-inline void Pipe::enter(Owner owner, int end, bool used) noexcept {
+inline void Pipe::enter(Owner owner, int end, uint32_t flags) noexcept {
     Holder& entry = holders()[owner_slot(owner)];
     const uint32_t before = entry.word.load(std::memory_order_acquire);
     if (Holder::is_used(before) && Holder::owner(before) != owner) state_->died.fetch_or(1u << Holder::end(before));
-    entry.word.store(Holder::make(owner, end, used), std::memory_order_seq_cst);
+    entry.word.store(Holder::make(owner, end, flags), std::memory_order_seq_cst);
     WEFT_FAULT(pipe_entered);
 }
 
 inline bool Pipe::is_held(int end) const noexcept {
-    bool had = false, died = state_->died.load(std::memory_order_acquire) >> end & 1;
+    const uint32_t gone = state_->died.load(std::memory_order_acquire) >> end;
+    const bool closed = gone & 4;
+    bool had = false, died = gone & 1;
     for (uint32_t slot = 0, all = people_.reserved_slots(); slot < all; ++slot) {
         const uint32_t word = holder(slot);
         if (!Holder::owner(word) || Holder::end(word) != end) continue;
         const bool used = Holder::is_used(word);
         if (people_.is_alive(Holder::owner(word))) {
             if (used) return true;
-            had = true;
+            had |= !(closed && Holder::is_heir(word));
         } else {
             died |= used;
         }
@@ -242,7 +248,7 @@ inline Status Pipe::take_place(Failure& why) noexcept {
     }
     if (any) end_ = places & 1 ? 1 : 0;
     conversation_ = places >> PipeState::kNumberShift;
-    enter(people_.self(), end_, false);
+    enter(people_.self(), end_, 0);
     if (!(places >> end_ & 1)) {
         PlaceTaken& place = state_->taken[end_];
         place.pid = os::process_id();
@@ -269,7 +275,7 @@ inline void Pipe::begin_conversation() noexcept {
 inline Status Pipe::ensure_joined(Failure& why) noexcept {
     if (!people_.foreign()) return Status::ok;
     Status status = rejoin(why);
-    if (status == Status::ok) enter(people_.self(), end_, false);
+    if (status == Status::ok) enter(people_.self(), end_, Holder::kHeir);
     return status;
 }
 
@@ -279,7 +285,7 @@ inline Status Pipe::use(Failure& why) noexcept {
     // A child that kept an end of a conversation that is over, where others have begun another.
     if (state_->places.load(std::memory_order_acquire) >> PipeState::kNumberShift != conversation_)
         return Status::broken;
-    enter(people_.self(), end_, true);
+    enter(people_.self(), end_, Holder::kUsed);
     used_ = true;
     return Status::ok;
 }
@@ -302,6 +308,7 @@ inline void Pipe::leave() noexcept {
     if (travelling_ >= 0) os::close_bell(std::exchange(travelling_, -1));
     if (!state_ || !people_.self() || people_.foreign() || end_ < 0) return;
     const bool current = state_->places.load(std::memory_order_acquire) >> PipeState::kNumberShift == conversation_;
+    if (used_ && current) state_->died.fetch_or(4u << end_);
     // Of two that leave at the same time the one whose entry goes last finds nobody.
     Holder& entry = holders()[owner_slot(people_.self())];
     if (Holder::owner(entry.word.load()) == people_.self()) entry.word.store(0, std::memory_order_seq_cst);
@@ -328,7 +335,10 @@ inline Status Pipe::wait_met(int64_t deadline_ns) noexcept {
     const int64_t now = os::now_ns();
     if (now >= deadline_ns) return Status::timed_out;
     const int64_t most = deadline_ns - now < Event::kSignalTickNs ? deadline_ns - now : Event::kSignalTickNs;
-    return state_->changed.sleep(announced, most) == os::Sleep::interrupted ? Status::interrupted : Status::ok;
+    meeting_.fetch_add(1, std::memory_order_relaxed);
+    const os::Sleep end = state_->changed.sleep(announced, most);
+    meeting_.fetch_sub(1, std::memory_order_relaxed);
+    return end == os::Sleep::interrupted ? Status::interrupted : Status::ok;
 }
 
 inline int Pipe::send_off() noexcept {
@@ -344,7 +354,7 @@ inline int Pipe::send_off() noexcept {
         errno = error;
         return -1;
     }
-    enter(traveller.self(), end_, false);
+    enter(traveller.self(), end_, 0);
     return travelling_ = fd;
 }
 
@@ -412,7 +422,7 @@ inline void Pipe::before_fork(int child_fd) noexcept {
     Failure why;
     child_joined_ = state_ && end_ >= 0 && !has_left_ && child_fd >= 0 && !people_.foreign() &&
                     child_.join_through(segment_, child_fd, why) == Status::ok;
-    if (child_joined_) enter(child_.self(), end_, false);
+    if (child_joined_) enter(child_.self(), end_, Holder::kHeir);
 }
 
 inline void Pipe::after_fork(bool in_child) noexcept {

@@ -17,14 +17,16 @@ inline constexpr uint32_t kPipeKind = 6;
 struct Holder {
     static constexpr uint32_t kUsed = 1u << 28;  // it has used the end, and does not merely have it
     static constexpr int kEndShift = 29;
+    static constexpr uint32_t kHeir = 1u << 30;  // it has the end because it was forked, and has not used it
     std::atomic<uint32_t> word;  // Owner in bits 0-27; 0 nobody
 
-    static constexpr uint32_t make(Owner owner, int end, bool used) noexcept {
-        return owner | uint32_t(end) << kEndShift | (used ? kUsed : 0);
+    static constexpr uint32_t make(Owner owner, int end, uint32_t flags) noexcept {
+        return owner | uint32_t(end) << kEndShift | flags;
     }
     static constexpr Owner owner(uint32_t word) noexcept { return word & kOwnerMask; }
     static constexpr int end(uint32_t word) noexcept { return word >> kEndShift & 1; }
     static constexpr bool is_used(uint32_t word) noexcept { return word & kUsed; }
+    static constexpr bool is_heir(uint32_t word) noexcept { return word & kHeir; }
 };
 static_assert(sizeof(Holder) == 4 && kMaxSlots * sizeof(Holder) == os::kPage);
 
@@ -42,7 +44,8 @@ struct PipeState {
     // Written under the door's lock, read by all. sync: release pairs with acquire: who sees a place taken sees
     // its holder.
     std::atomic<uint32_t> places;
-    std::atomic<uint32_t> died;      // bits 0 and 1: who used that end has died, and its slot is another's now
+    // Bits 0 and 1: who used that end has died, and its slot is another's now; 2 and 3: who used it has closed it.
+    std::atomic<uint32_t> died;
     std::atomic<uint32_t> arrivals;  // counts those who came to an end; anybody adds
     Event changed;                   // a place has been taken
     PlaceTaken taken[2];
@@ -51,6 +54,16 @@ struct PipeState {
     static constexpr int kNumberShift = 8;
 };
 static_assert(sizeof(PipeState) <= os::kPage);
+
+// What stands before the bytes of each part of a message that goes in parts; a copy of it is checked.
+struct PartHead {
+    uint64_t total;      // bytes of the whole message
+    uint64_t body_size;  // of which its encoded body
+    uint64_t offset;     // of this part
+    uint64_t number;     // the message's: another for each that goes in parts
+    uint64_t reserved[4];
+};
+static_assert(sizeof(PartHead) == 64);
 
 struct PipeGeometry {
     QueueGeometry queue;   // of each direction

@@ -126,6 +126,8 @@ public:
     Status claim_series() noexcept;
     // It is given up in the middle: nobody will get any of it.
     void end_series() noexcept;
+    // Who takes one gives it up: the parts that are to come are dropped when their turn comes.
+    void abandon_series() noexcept;
     // Makes room by throwing away the oldest message; `empty` if there is none.
     Status drop_oldest(int64_t patience_ns) noexcept;
     void count_dropped_newest() noexcept { state_->dropped_newest.fetch_add(1, std::memory_order_relaxed); }
@@ -271,8 +273,8 @@ private:
     void unhold_block(uint32_t unit) noexcept;
     void count_returned() noexcept;
     Status take_locked(Incoming& message, char* buffer, bool lease) noexcept;
-    Status take_next(Incoming& message, char* buffer, bool lease, bool& dropped) noexcept;
-    Status enter_series(uint8_t marks, bool& orphan) noexcept;
+    Status take_next(Incoming& message, char* buffer, bool lease) noexcept;
+    Status take_part(Incoming& message, uint64_t end) noexcept;
     Status copy_batch(char* buffer, uint64_t size, uint32_t count, uint32_t& done, bool& left_extent) noexcept;
     Status take_returned(Incoming& message, char* buffer, bool lease) noexcept;
     Status reserve_lease(uint32_t& index) noexcept;

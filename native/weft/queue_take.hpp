@@ -121,28 +121,37 @@ inline void Queue::advance_head(uint64_t offset, uint64_t sequence) noexcept {
 }
 
 inline Status Queue::take_locked(Incoming& message, char* buffer, bool lease) noexcept {
-    for (bool dropped = false;;) {
-        const Status status = take_next(message, buffer, lease, dropped);
-        if (!dropped) return status;
-        dropped = false;
-    }
+    Status status;
+    do status = take_next(message, buffer, lease);
+    while (status == Status::orphan);
+    return status;
 }
 
-// Whether this participant may take a part. Who has taken the first takes the others; those whose taker has died,
-// or has never been, are nobody's.
-inline Status Queue::enter_series(uint8_t marks, bool& orphan) noexcept {
+// A part, up to the end of its record. Who has taken the first takes the others; those whose taker has died, or has
+// given up, or has never been, are nobody's.
+[[gnu::noinline]] inline Status Queue::take_part(Incoming& message, uint64_t end) noexcept {
     const Owner taker = state_->taker.load(std::memory_order_relaxed), self = people_.self();
-    if (marks & kContinued && taker != self) {
-        if (taker && people_.is_alive(taker)) return Status::busy;
-        orphan = true;
-        return Status::ok;
-    }
-    state_->taker.store(marks & kMore ? self : 0, std::memory_order_relaxed);
-    return Status::ok;
+    const bool orphan = message.marks & kContinued && taker != self;
+    if (orphan && taker && people_.is_alive(taker)) return Status::busy;
+    if (!orphan) state_->taker.store(message.marks & kMore ? self : 0, std::memory_order_relaxed);
+    hold_block(message.unit);
+    WEFT_FAULT(get_block_held);
+    const uint32_t unit = message.unit;
+    advance_head(end, message.sequence + 1);
+    state_->received_bytes += message.total;
+    if (!orphan) return Status::ok;
+    message.clear();
+    pool_.give(unit);
+    notify_room(INT32_MAX);
+    return Status::orphan;
 }
 
-[[gnu::always_inline]] inline Status Queue::take_next(Incoming& message, char* buffer, bool lease,
-                                                      bool& dropped) noexcept {
+inline void Queue::abandon_series() noexcept {
+    Owner self = people_.self();
+    state_->taker.compare_exchange_strong(self, 0);
+}
+
+[[gnu::always_inline]] inline Status Queue::take_next(Incoming& message, char* buffer, bool lease) noexcept {
     if (state_->shut.load(std::memory_order_relaxed) == 2) return Status::shut_down;
     bool from_table = state_->returned.load(std::memory_order_acquire) != 0;
     if (geometry_.is_ordered)
@@ -171,11 +180,6 @@ inline Status Queue::enter_series(uint8_t marks, bool& orphan) noexcept {
     if (status == Status::ok) status = read_record(offset, header, sequence, Lease::kNoUnit, message, buffer);
     if (status != Status::ok) return status;
     const uint64_t bytes = message.unit == Pool::kNowhere ? message.size : message.total;
-    if (message.unit != Pool::kNowhere && message.marks & kSeries) {
-        status = enter_series(message.marks, dropped);
-        if (status != Status::ok) return status;
-        lease = lease && !dropped;
-    }
     if (lease) {
         status = reserve_lease(message.lease);
         if (status != Status::ok) return status;
@@ -189,17 +193,16 @@ inline Status Queue::enter_series(uint8_t marks, bool& orphan) noexcept {
         entry.word.store(Lease::make(LeaseState::leased, people_.self(), message.unit), std::memory_order_release);
         WEFT_FAULT(lease_prepared);
     } else if (message.unit != Pool::kNowhere) {
+        if (message.marks & kSeries) {
+            message.left_extent = offset != begin;
+            return take_part(message, offset + record_bytes(header.size));
+        }
         hold_block(message.unit);
         WEFT_FAULT(get_block_held);
     }
     advance_head(offset + record_bytes(header.size), sequence + 1);
     state_->received_bytes += bytes;
     message.left_extent = offset != begin;
-    if (dropped) {
-        pool_.give(message.unit);
-        message.clear();
-        notify_room(INT32_MAX);
-    }
     return Status::ok;
 }
 
@@ -227,6 +230,7 @@ inline Status Queue::take(Incoming& message, char* buffer, int64_t patience_ns) 
     state_->consumers.unlock();
     WEFT_FAULT(get_unlocked);
     if (status == Status::ok) notify_taken(1, message.left_extent);
+    else if (status == Status::busy && patience_ns) usleep(1000);  // another takes a message in parts
     return status;
 }
 

@@ -110,7 +110,11 @@ public:
         return reinterpret_cast<Participant*>(base_ + kParticipantsAt);
     }
     std::string identity() const { return identity_of(header_); }
-    std::string bell_path() const { return directory_ + "/.bell-" + identity(); }
+    // Of its doorbells; most objects have the first alone.
+    static constexpr int kMostBells = 3;
+    std::string bell_path(int which = 0) const {
+        return directory_ + "/.bell-" + identity() + (which ? "-" + std::to_string(which) : "");
+    }
 
     // Counts the forks this process is away from the one that started: whoever keeps something that
     // belongs to one process compares it.
@@ -169,7 +173,7 @@ private:
     void leave_to_child() noexcept;
     void become_child() noexcept;
     Status fail(Status status, const char* step, Failure& why) noexcept;
-    void remove_bell() const noexcept;
+    void remove_bells() const noexcept;
     void forget() noexcept;
 
     static constexpr uint32_t kMappedByte = kMaxSlots;  // behind those of the participants
@@ -450,11 +454,13 @@ inline bool Segment::reclaim_opened() noexcept {
         return false;
     os::Directory place(directory_.c_str());
     os::unlink_if_same(fd_, place.fd(), name_.c_str());
-    remove_bell();
+    remove_bells();
     return true;
 }
 
-inline void Segment::remove_bell() const noexcept { ::unlink(bell_path().c_str()); }
+inline void Segment::remove_bells() const noexcept {
+    for (int which = 0; which < kMostBells; ++which) ::unlink(bell_path(which).c_str());
+}
 
 inline bool Segment::detach() noexcept {
     if (!attached_) return false;
@@ -469,7 +475,7 @@ inline bool Segment::detach() noexcept {
             removed = place.fd() < 0 ? os::unlink_path_if_same(fd_, path_.c_str())
                                      : os::unlink_if_same(fd_, place.fd(), name_.c_str());
         }
-        remove_bell();  // nobody is there to hear it
+        remove_bells();  // nobody is there to hear them
     }
     forget();
     return removed;
@@ -508,7 +514,7 @@ inline Segment::Removal Segment::remove(const char* directory, const char* name,
         return os::is_linked_as(probe.fd_, place.fd(), name) ? Removal::failed : Removal::missing;
     }
     WEFT_FAULT(remove_unlinked);
-    if (status == Status::ok) probe.remove_bell();
+    if (status == Status::ok) probe.remove_bells();
     return Removal::removed;
 }
 

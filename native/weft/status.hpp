@@ -29,6 +29,7 @@ enum class Status : int {
     not_held,
     beyond,         // more permits would be out than there can be
     broken,         // a barrier that will not open
+    orphan,         // within a queue: a part of a message whose taker has died or given up was dropped
 };
 
 // What a failed set-up call knows about its failure.

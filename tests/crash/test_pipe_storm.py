@@ -156,12 +156,24 @@ def test_inherited_ends_hide_no_death():
     weft.Namespace().clean()
 
 
+def test_inherited_ends_hide_no_close():
+    """The user of an end has closed it: children that have it and never used it, the reader itself too, are no life."""
+    one, two = weft.Pipe()
+    reader = fork(lambda: [two.send(message) for message in two])
+    two.close()
+    bystander = fork(signal.pause)
+    one.send("ping")
+    assert one.recv() == "ping"
+    one.close()
+    os.waitpid(reader, 0)  # it has seen the end
+    kill(bystander)
+    weft.Namespace().clean()
+
+
 def test_a_child_goes_on_with_an_end_that_its_parent_closes():
     one, two = weft.Pipe()
-    two.send("from the parent")
     pid = fork(lambda: (two.recv(), two.send("from the child")))
     two.close()
-    assert one.recv() == "from the parent"
     one.send("go")
     assert one.recv() == "from the child"
     os.waitpid(pid, 0)

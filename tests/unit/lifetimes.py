@@ -1,4 +1,5 @@
-"""A program whose children use shared memory and end in every way there is: see test_memory_lifetimes.py.
+"""A program whose children use shared memory, or an end of a pipe, and end in every way there is: see
+test_memory_lifetimes.py and tests/pipe/test_lifetimes.py.
 
 python lifetimes.py METHOD LIFETIME     rounds by command: "ROLE END", "go", and so on
 python lifetimes.py child ROLE END LIFETIME
@@ -18,6 +19,11 @@ held: list[Any] = []
 
 
 def use(role: str, lifetime: str) -> None:
+    if role == "talker":
+        end = weft.Pipe("p")
+        end.send("hello")
+        held.append(end)
+        return
     if role == "attacher":
         shm = weft.SharedMemory("m")
         shm[0] = 8

@@ -12,7 +12,7 @@ import trio
 import weft
 from weft import signals
 
-from ..blocking_calls import AWAITED, CALLS
+from ..blocking_calls import AWAITED, CALLS, Call
 from ..helpers import until
 
 pytestmark = pytest.mark.alone
@@ -22,8 +22,8 @@ call_of = pytest.mark.parametrize("call", CALLS, ids=lambda each: each.id)
 
 @pytest.fixture
 def thing(call, namespace):
-    opened = call.open()
-    call.fill(opened)
+    opened = (call.open if isinstance(call, Call) else call[1])()
+    (call.fill if isinstance(call, Call) else call[2])(opened)
     yield opened
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # of what is left in a queue
@@ -143,10 +143,8 @@ def test_in_a_forked_child(call, thing):
 
 @pytest.mark.parametrize("run", [lambda main: asyncio.run(main()), trio.run], ids=["asyncio", "trio"])
 @pytest.mark.parametrize("call", AWAITED, ids=lambda each: each[0])
-def test_awaited_calls(open_queue, call, run):
-    _, _, fill, wait, release, result = call
-    thing = open_queue("calls", 1)
-    fill(thing)
+def test_awaited_calls(call, run, thing):
+    *_, wait, release, result = call
     seen = []
 
     async def main():

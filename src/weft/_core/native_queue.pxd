@@ -136,6 +136,7 @@ cdef extern from "weft/queue_home.hpp" namespace "weft" nogil:
         Status drop_oldest(int64_t)
         Status claim_series()
         void end_series()
+        void abandon_series()
         void count_dropped_newest()
         Status take(Incoming &, char *, int64_t)
         Status take_batch(char *, uint64_t, uint32_t, uint32_t &, int64_t)

@@ -12,8 +12,8 @@ cdef class PipeEnd(PipeSender):
     ``EOFError``, and ``send`` raises ``BrokenPipeError`` at once. A stopped process is alive.
 
     It travels to other processes by pickling and by fork, and may be in several hands: it is over when the last of
-    them has closed it, or when a process that used it has died and no other uses it. An end that a forked child has
-    inherited and never used hides no death.
+    them has closed it, or when a process that used it has died and no other uses it. Forked children that have
+    inherited an end and never used it hide no death, nor that who used it has closed it.
     """
 
     # --- receiving -----------------------------------------------------------------------------
@@ -55,28 +55,46 @@ cdef class PipeEnd(PipeSender):
 
         Of two threads that receive, each may have some of the parts, and copy at the same time."""
         cdef PartHead head
-        cdef Assembly assembly
+        cdef Assembly assembly = None
         cdef const char *data = block.q.pool().data(block.unit)
         cdef uint64_t size = block.size - sizeof(PartHead)
-        cdef char *target
         if block.size >= sizeof(PartHead):
             memcpy(&head, data, sizeof(PartHead))
             if not message.marks & kContinued:
-                self.assembly = begin_assembly(message, &head)
-        assembly = self.assembly
-        if block.size < sizeof(PartHead) or assembly is None or not assembly.admit(message, &head, size):
-            self.assembly = None
-            self.policy.fail(self, <int> Status.corrupted, None)
-        target = PyBytes_AS_STRING(assembly.memory) + head.offset
-        with nogil:
-            memcpy(target, data + sizeof(PartHead), size)
-        assembly.copied += size
+                self.assembly = None
+                assembly = self.assembly = begin_assembly(message, &head)
+            else:
+                assembly = self.find_assembly(head.number)
+        try:
+            if assembly is None or not assembly.admit(message, &head, size):
+                self.policy.fail(self, <int> Status.corrupted, None)
+            assembly.copy(head.offset, data + sizeof(PartHead), size)
+        except:
+            block.q.abandon_series()
+            if self.assembly is assembly:
+                self.assembly = None
+            raise
         block.read = True
         if assembly.copied < assembly.total:
             return None
         if self.assembly is assembly:
             self.assembly = None
-        return arrived_in(message, assembly.memory, PyBytes_AS_STRING(assembly.memory), head.total, head.body_size)
+        whole = assembly.release()
+        return arrived_in(message, whole, PyBytes_AS_STRING(whole), head.total, head.body_size)
+
+    cdef Assembly find_assembly(self, uint64_t number):
+        """Of the message with that number. Its first part may be in the hands of another thread, which has taken it
+        and has not come to say so."""
+        cdef int64_t until = 0
+        while self.assembly is None or self.assembly.number != number:
+            if until == 0:
+                until = now_ns() + STUCK
+            elif now_ns() > until:
+                return None
+            with nogil:
+                usleep(100)
+            check_open(self)
+        return self.assembly
 
     def recv(self, timeout=None):
         """Receives an object. Waits for it.
@@ -367,6 +385,11 @@ cdef class PipeEnd(PipeSender):
         if descriptor < 0:
             self.policy.fail_os(self, "preparing to send an end to another process", errno)
         return descriptor
+
+    def _is_waited_for(self):
+        """Whether a thread of this process waits for the other end to come."""
+        self.check_open()
+        return self.pipe.meeting() > 0
 
     @property
     def _end(self):

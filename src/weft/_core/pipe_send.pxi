@@ -98,6 +98,7 @@ cdef class PipeSender(Channel):
     cdef CPipe *pipe
     cdef Arrived pending          # taken, and left for another call
     cdef Assembly assembly
+    cdef uint64_t count           # of messages that it has sent in parts
 
     def __init__(self):
         raise TypeError("an end comes from weft.Pipe()")

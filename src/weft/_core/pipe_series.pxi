@@ -1,23 +1,14 @@
 # Messages larger than a block may be: they go in parts, each in a block behind this head.
 
-cdef extern from *:
-    """
-    // What stands before the bytes of each part; a copy of it is checked.
-    struct PartHead {
-        uint64_t total;      // bytes of the whole message
-        uint64_t body_size;  // of which its encoded body
-        uint64_t offset;     // of this part
-        uint64_t reserved[5];
-    };
-    static_assert(sizeof(PartHead) == 64);
-    """
-    cdef struct PartHead:
-        uint64_t total
-        uint64_t body_size
-        uint64_t offset
+cdef extern from "Python.h":
+    int _PyBytes_Resize(PyObject **, Py_ssize_t) except -1
+    char *bytes_at "PyBytes_AS_STRING"(PyObject *) noexcept nogil
+    void Py_CLEAR(PyObject *)
 
 cdef enum:
     PART = 1 << 22                # bytes of a part at most
+    FIRST_MEMORY = 1 << 26        # bytes that are had for a message before any of them have come, at most
+    MOST_AHEAD = 1 << 30          # bytes between what has come in whole and any part
 
 
 cdef void copy_piece(char *to, uint64_t begin, uint64_t end, const char *piece, uint64_t at,
@@ -69,7 +60,7 @@ cdef class Series:
     cdef Outgoing message
     cdef Encoded encoded
     cdef object keeper            # of what the message points to
-    cdef uint64_t at
+    cdef uint64_t at, number
     cdef bint open
 
     def step(self, block, timeout):
@@ -86,6 +77,7 @@ cdef class Series:
             # Before there is memory for it, lest those who wait have all that the one on its way needs.
             claim(end, block, timeout)
             self.open = True
+            self.number = next_number(end)
         take_block(end, sizeof(PartHead) + size, &unit, block, timeout)
         data = out.pool().data(unit)
         memset(data, 0, sizeof(PartHead))
@@ -93,6 +85,7 @@ cdef class Series:
         head.total = self.message.total
         head.body_size = self.message.body_size
         head.offset = self.at
+        head.number = self.number
         with nogil:
             copy_part(data + sizeof(PartHead), self.at, size, &self.message, self.encoded)
         part.kind = self.message.kind
@@ -117,25 +110,39 @@ cdef class Series:
         self.keeper = None
 
 
+cdef uint64_t next_number(PipeSender end) noexcept:
+    """Of a message: no other that goes in parts through the pipe has it."""
+    end.count += 1
+    return (<uint64_t> end.attachment.object.people().self()) << 32 | (end.count & 0xffffffffu)
+
+
 @cython.final
 cdef class Assembly:
     """A large message of which some parts have come. What they say is checked against the first, and each byte of
-    the message comes once: nothing is handed out that no part has brought."""
+    the message comes once: nothing is handed out that no part has brought. Memory grows as they come, whatever the
+    size that is claimed."""
 
-    cdef bytes memory
-    cdef uint64_t total, body_size
+    cdef PyObject *memory         # bytes, of which nobody knows yet
+    cdef PyThread_type_lock lock  # held while they are written to, or moved
+    cdef uint64_t total, body_size, number
     cdef uint64_t end             # all before it has been admitted
     cdef uint64_t copied
     cdef bint raw
     cdef uint8_t marks
     cdef dict ahead               # of parts taken before those before them: where each ends, by where it begins
 
+    def __dealloc__(self):
+        Py_XDECREF(self.memory)
+        if self.lock is not NULL:
+            PyThread_free_lock(self.lock)
+
     cdef bint admit(self, const Incoming *message, const PartHead *head, uint64_t size):
         """Whether a part belongs here."""
         cdef uint64_t begin = head.offset
         if head.total != self.total or head.body_size != self.body_size or \
                 message.marks & ~kSeries != self.marks or (message.kind == RecordKind.raw) != self.raw or \
-                begin < self.end or begin > self.total or size > self.total - begin:
+                begin < self.end or begin > self.total or size > self.total - begin or \
+                begin - self.end > MOST_AHEAD or len(self.ahead) > 1000:
             return False
         for other, other_end in self.ahead.items():
             if begin < other_end and other < begin + size:
@@ -148,16 +155,44 @@ cdef class Assembly:
             self.end = self.ahead.pop(self.end)
         return True
 
+    cdef int copy(self, uint64_t begin, const char *data, uint64_t size) except -1:
+        """Copies a part that has been admitted to its place. Two threads do so one after the other."""
+        cdef uint64_t memory
+        with nogil:
+            PyThread_acquire_lock(self.lock, 1)
+        try:
+            memory = PyBytes_GET_SIZE(<object> self.memory)
+            if begin + size > memory:
+                memory = min(max(begin + size, 2 * memory), self.total)
+                _PyBytes_Resize(&self.memory, memory)
+            with nogil:
+                memcpy(bytes_at(self.memory) + begin, data, size)
+        finally:
+            PyThread_release_lock(self.lock)
+        self.copied += size
+        return 0
+
+    cdef bytes release(self):
+        """The message, once it is whole."""
+        cdef bytes whole = <bytes> self.memory
+        Py_CLEAR(self.memory)
+        return whole
+
 
 cdef Assembly begin_assembly(const Incoming *message, const PartHead *head):
-    """For the first part of a message; None for what can't be one. The memory is the system's until it is written
-    to, whatever the size that is claimed."""
+    """For the first part of a message; None for what can't be one."""
     if head.body_size > head.total or head.total >> 46 or head.offset:
         return None
     cdef Assembly made = Assembly.__new__(Assembly)
-    made.memory = PyBytes_FromStringAndSize(NULL, head.total)
+    cdef object memory = PyBytes_FromStringAndSize(NULL, min(head.total, <uint64_t> FIRST_MEMORY))
+    Py_INCREF(memory)
+    made.memory = <PyObject *> memory
+    made.lock = PyThread_allocate_lock()
+    if made.lock is NULL:
+        raise MemoryError
     made.total = head.total
     made.body_size = head.body_size
+    made.number = head.number
     made.raw = message.kind == RecordKind.raw
     made.marks = message.marks & ~kSeries
     made.ahead = {}

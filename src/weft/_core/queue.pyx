@@ -10,17 +10,21 @@ from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.ref cimport PyObject
+from cpython.pythread cimport (
+    PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock, PyThread_type_lock,
+)
+from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.errno cimport errno
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
+from posix.unistd cimport usleep
 
 from weft._core.codec cimport ALIGNMENT, Codec, Encoded
 from weft._core.handle cimport Attachment, Handle, describe
 from weft._core.native cimport Failure, Object, Owner, Status, Waiting, close_fd, kForever, now_ns, ring_fd
-from weft._core.native_pipe cimport CPipe
+from weft._core.native_pipe cimport CPipe, PartHead
 from weft._core.native_queue cimport (
     Batched, CQueue, Incoming, JournalRecord, OrderState, Outgoing, QueueObject, RecordKind, kContinued, kMaxPriority,
     kMore, kNowhere, kQueueKind, kSeries,

@@ -118,7 +118,11 @@ class Mail:
                 self._keep(data, found)
             if number in self._kept:
                 return self._kept.pop(number)
-        raise OSError(errno.EBADF, "the descriptor is lost: another process that has this end has taken it")
+        raise OSError(
+            errno.EBADF,
+            "the descriptor is lost: another process that has this end has taken it, or more than "
+            f"{_MOST_KEPT} came whose messages others took; receive descriptors in one process, in their order",
+        )
 
     def _keep(self, number: bytes, descriptors: list[int]) -> None:
         for extra in descriptors[1:]:

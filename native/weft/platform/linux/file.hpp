@@ -143,8 +143,6 @@ inline int reopen(int fd, bool read_only = false) noexcept {
     return open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
 }
 
-inline void remove_path(const char* path) noexcept { ::unlink(path); }
-
 // Reserves memory for a range, so that touching it later cannot fail: 0 or an errno.
 inline int reserve(int fd, uint64_t offset, uint64_t length) noexcept {
     for (;;) {
