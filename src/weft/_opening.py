@@ -50,6 +50,7 @@ class Status(enum.IntEnum):
     NOT_HELD = 19
     BEYOND = 20
     BROKEN = 21
+    ORPHAN = 22
 
 
 def to_bytes(value: str | dict[str, Any]) -> bytes:
