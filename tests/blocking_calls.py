@@ -309,7 +309,7 @@ CALLS += [
         lambda ends: None,
         lambda ends, timeout: ends.wait(timeout),
         lambda ends: ends.come(),
-        lambda ends: ends.one._is_waited_for(),
+        lambda ends: ends.one.statistics().waiting_receivers > 0,
         TimeoutError,
         None,
         lambda ends: ends.come(),

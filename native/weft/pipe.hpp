@@ -54,8 +54,6 @@ public:
     // Whether somebody has come to the other end, ever.
     bool is_met() const noexcept { return state_->places.load(std::memory_order_acquire) >> (1 - end_) & 1; }
     Status wait_met(int64_t deadline_ns) noexcept;
-    // Threads of this process that do.
-    int meeting() const noexcept { return meeting_.load(std::memory_order_relaxed); }
     void arm_met_bell() noexcept { state_->changed.announce_bell(); }
 
     // An opening of the file that has this end for a process that is to come: the caller gives it away, and it is
@@ -117,7 +115,6 @@ private:
     uint32_t conversation_ = 0;
     bool used_ = false, has_left_ = false;
     std::atomic<int64_t> looked_ns_{0};
-    std::atomic<int> meeting_{0};
     int travelling_ = -1;
     Participants child_;
     bool child_joined_ = false;
@@ -335,9 +332,10 @@ inline Status Pipe::wait_met(int64_t deadline_ns) noexcept {
     const int64_t now = os::now_ns();
     if (now >= deadline_ns) return Status::timed_out;
     const int64_t most = deadline_ns - now < Event::kSignalTickNs ? deadline_ns - now : Event::kSignalTickNs;
-    meeting_.fetch_add(1, std::memory_order_relaxed);
+    std::atomic<uint32_t>& waiting = people_.mine().waiting_consumers;
+    waiting.fetch_add(1, std::memory_order_relaxed);
     const os::Sleep end = state_->changed.sleep(announced, most);
-    meeting_.fetch_sub(1, std::memory_order_relaxed);
+    waiting.fetch_sub(1, std::memory_order_relaxed);
     return end == os::Sleep::interrupted ? Status::interrupted : Status::ok;
 }
 

@@ -147,7 +147,7 @@ class PipeStatistics:
         reserved: Bytes of it that have been reserved so far.
         connected: Whether somebody has come to the other end, ever.
         waiting_senders: Threads asleep until there is room, at both ends.
-        waiting_receivers: Threads asleep until there is a message, at both ends.
+        waiting_receivers: Threads asleep until there is a message, or somebody at the other end, at both ends.
         attached: Participants: ends open in living processes.
     """
 

@@ -89,7 +89,7 @@ def test_forged_parts(field, value, which):
         series = one._series_of_bytes(bytes([7]) * size)
         for _ in range(which + 1):
             series.step(False, None)
-        forge(one, which * ((1 << 20) // 4 - 64), field, value)
+        forge(one, which * ((1 << 20) // 8 - 64), field, value)
         while True:
             try:
                 two.recv_bytes(timeout=0)

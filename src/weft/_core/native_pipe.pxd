@@ -37,7 +37,6 @@ cdef extern from "weft/pipe.hpp" namespace "weft" nogil:
         bool is_met()
         bool is_held(int)
         Status wait_met(int64_t)
-        int meeting()
         void arm_met_bell()
         int send_off()
         int listen_for_items(int)

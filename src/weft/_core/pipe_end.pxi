@@ -47,6 +47,7 @@ cdef class PipeEnd(PipeSender):
             arrived = self.add_part(message, block)
             if arrived is not None:
                 return arrived
+            block = None                  # not kept while it waits: the sender may need the memory for the next part
             message.clear()
             status = q.take(message[0], buffer, 0)
 
@@ -385,11 +386,6 @@ cdef class PipeEnd(PipeSender):
         if descriptor < 0:
             self.policy.fail_os(self, "preparing to send an end to another process", errno)
         return descriptor
-
-    def _is_waited_for(self):
-        """Whether a thread of this process waits for the other end to come."""
-        self.check_open()
-        return self.pipe.meeting() > 0
 
     @property
     def _end(self):

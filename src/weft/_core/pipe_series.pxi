@@ -68,7 +68,9 @@ cdef class Series:
         cdef PipeSender end = self.end
         cdef CQueue *out = check_out(end)
         cdef Attachment held = end.attachment
-        cdef uint64_t size = min(<uint64_t> PART, end.max_message - sizeof(PartHead), self.message.total - self.at)
+        # Half of what fits in one place, so that it is found where extents and what is being read divide the memory.
+        cdef uint64_t most = end.max_message // 2 - sizeof(PartHead)
+        cdef uint64_t size = min(<uint64_t> PART, most, self.message.total - self.at)
         cdef uint32_t unit = kNowhere
         cdef Outgoing part
         cdef PartHead *head
