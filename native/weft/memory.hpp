@@ -91,7 +91,7 @@ private:
     static constexpr uint64_t pages(uint64_t bytes) noexcept { return (bytes + os::kPage - 1) / os::kPage * os::kPage; }
 
     Status map(Failure& why) noexcept;
-    Status check(uint64_t bytes, Failure& why) noexcept;
+    Status check(uint64_t bytes, os::FileFacts file, Failure& why) noexcept;
     Status cover(uint64_t bytes, Failure& why) noexcept;
     Status grow(uint64_t from, uint64_t to, Failure& why) noexcept;
     static Status blame(int error, const char* step, Failure& why) noexcept {
@@ -146,7 +146,7 @@ inline Status Memory::open(const char* directory, const char* name, Failure& why
 inline uint64_t Memory::close() noexcept {
     if (!segment_.attached()) return 0;
     // Of a file that somebody has cut off nothing is touched any more: this one leaves as the dead do.
-    if (people_.self() && !people_.foreign() && os::file_bytes(segment_.fd()) >= kDataAt) people_.leave();
+    if (people_.self() && !people_.foreign() && os::file_bytes(segment_.fd()) >= kDataAt) people_.leave(true);
     for (const Mapping& mapping : mappings_) os::unmap(mapping.base, mapping.bytes);
     mappings_.clear();
     state_ = nullptr;
@@ -170,7 +170,8 @@ inline Status Memory::map(Failure& why) noexcept {
     const uint64_t bytes = segment_.file_bytes();  // which may have changed since: then `check` maps more
     Status status = segment_.base() ? Status::ok : segment_.map(bytes, true, why);
     if (status != Status::ok) return status;
-    if (os::file_bytes(segment_.fd()) < kDataAt) {
+    const os::FileFacts file = os::facts_of(segment_.fd());
+    if (file.bytes < kDataAt) {
         why.step = "the file has been cut off";
         return Status::corrupted;
     }
@@ -179,7 +180,7 @@ inline Status Memory::map(Failure& why) noexcept {
     covered_ = bytes - kDataAt;
     auto state = reinterpret_cast<MemoryState*>(segment_.base() + kObjectAt);
     const uint64_t size = state->size.load(std::memory_order_acquire);
-    status = check(size, why);
+    status = check(size, file, why);
     if (status == Status::ok) {
         size_ = size;
         state_ = state;
@@ -189,16 +190,17 @@ inline Status Memory::map(Failure& why) noexcept {
 
 inline Status Memory::look(Failure& why) noexcept {
     const uint64_t size = state_->size.load(std::memory_order_acquire);
-    Status status = size > size_ ? check(size, why) : Status::ok;
+    if (size > size_)
+        if (int error = segment_.lost()) return blame(error, "opening again after a fork", why);
+    Status status = size > size_ ? check(size, os::facts_of(segment_.fd()), why) : Status::ok;
     if (status == Status::ok) size_ = size;
     return status;
 }
 
 // Whether so many bytes of data may be touched: they are in the file, memory stands behind them, and they are
-// mapped.
-inline Status Memory::check(uint64_t bytes, Failure& why) noexcept {
-    if (int error = segment_.lost()) return blame(error, "opening again after a fork", why);
-    const os::FileFacts file = os::facts_of(segment_.fd());
+// mapped. `file` may be older than the size.
+inline Status Memory::check(uint64_t bytes, os::FileFacts file, Failure& why) noexcept {
+    if (file.bytes < kDataAt + pages(bytes)) file = os::facts_of(segment_.fd());
     if (bytes > kMaxBytes || file.bytes < kDataAt + pages(bytes)) {
         why.step = "the file is shorter than its size says";
         return Status::corrupted;

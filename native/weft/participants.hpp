@@ -46,12 +46,13 @@ public:
         mine().pid = os::process_id();
     }
 
-    // Everything this participant owned must have been given back before.
-    void leave() noexcept {
+    // Everything this participant owned must have been given back before. `closing`: the opening goes next, and
+    // its lock with it.
+    void leave(bool closing = false) noexcept {
         if (!self_) return;
         if (!foreign()) {
             mine().word.fetch_and(~kInUse, std::memory_order_release);
-            os::unlock_byte(segment_->fd(), owner_slot(self_));
+            if (!closing) os::unlock_byte(segment_->fd(), owner_slot(self_));
         }
         self_ = 0;
     }
@@ -134,9 +135,11 @@ private:
     // The slot's byte is locked.
     Status claim(uint32_t slot, int fd, Failure& why) noexcept {
         WEFT_FAULT(slot_locked);
-        // All pages up to the next slot's: see reserved_slots. Those before are there as a rule.
+        // All pages up to the next slot's: see reserved_slots. Those before are there as a rule, and the first
+        // one is from the beginning.
         const uint64_t end = page_of(slot + 1) + os::kPage;
-        if (int error = os::reserve(fd, kParticipantsAt, end - kParticipantsAt)) {
+        const bool first = end == kParticipantsAt + os::kPage;
+        if (int error = first ? 0 : os::reserve(fd, kParticipantsAt, end - kParticipantsAt)) {
             os::unlock_byte(fd, slot);
             why = {error, "reserving a participant's slot", os::kPage, os::free_bytes(fd)};
             return error == ENOSPC ? Status::no_space : Status::os_error;

@@ -96,9 +96,9 @@ public:
     bool is_linked() const noexcept { return attached_ && os::leads_to(path_.c_str(), file_); }
 
     bool attached() const noexcept { return attached_; }
-    // Whether it was found to be this user's, and closed to all others: then nobody else has made it or changed
+    // Whether it was found to be that user's, and closed to all others: then nobody else has made it or changed
     // it, whoever may write to the directory.
-    bool is_private() const noexcept { return file_.is_private; }
+    bool is_private(uint32_t user) const noexcept { return file_.is_closed && file_.owner == user; }
     bool read_only() const noexcept { return read_only_; }
     char* base() const noexcept { return base_; }
     uint64_t mapped_bytes() const noexcept { return mapped_bytes_; }

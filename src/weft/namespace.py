@@ -304,7 +304,8 @@ class Namespace:
         return kind.open(*arguments, namespace=self, **options)
 
 
-_defaults: dict[tuple[Path, bytes | None, int], Namespace] = {}
+# By what they depend on; beside each the memory file system that it was made for.
+_defaults: dict[tuple[bytes | None, int], tuple[Path, Namespace]] = {}
 
 
 def place_of(namespace: Any) -> Namespace:
@@ -313,13 +314,13 @@ def place_of(namespace: Any) -> Namespace:
         return namespace
     if namespace is not None:
         return Namespace(namespace)
-    key = (_MEMORY, *_native.surroundings())
-    place = _defaults.get(key)
-    if place is None:
+    key = _native.surroundings()
+    found = _defaults.get(key)
+    if found is None or found[0] is not _MEMORY:
         if len(_defaults) > 100:
             _defaults.clear()
-        place = _defaults[key] = Namespace()
-    return place
+        found = _defaults[key] = _MEMORY, Namespace()
+    return found[1]
 
 
 def _rebuild(path: str, mode: int, group: int | None) -> Namespace:

@@ -73,14 +73,14 @@ cdef class Attachment:
 
     def is_private(self):
         """Whether nobody but this user can have written it, whoever may write to its directory."""
-        return self.object.segment().is_private()
+        return self.object.segment().is_private(effective_user())
 
     @property
     def kind(self):
         """The number of the kind in its header."""
         return self.object.segment().header().kind
 
-    def attach_own(self, bytes directory, bytes name, uint32_t kind):
+    cdef bint attach_own(self, bytes directory, bytes name, uint32_t kind) except -1:
         """Opens what is there if it is of that kind, and private (see ``is_private``); whether it was.
 
         The short way for what is opened often. If it fails, the long one tells why.
@@ -92,7 +92,7 @@ cdef class Attachment:
         with nogil:
             status = self.object.open(where, what, why)
         self.name = name
-        return status == Status.ok and self.object.segment().is_private() and \
+        return status == Status.ok and self.object.segment().is_private(effective_user()) and \
             self.object.segment().header().kind == kind
 
     def header(self):

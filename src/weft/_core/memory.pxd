@@ -13,6 +13,7 @@ cdef class MemoryAttachment(Attachment):
     cdef Py_ssize_t handles        # that share it
     cdef Py_ssize_t exports        # buffers, and mappings made by map_over, that refer to the memory
 
+    cpdef share(self, tuple key)
     cpdef object view(self, uint64_t offset, uint64_t size, bint readonly)
 
 
@@ -25,6 +26,8 @@ cdef class SharedMemory(Handle):
     cdef bint kept
     cdef object memory             # what `buf` gave last: a memoryview
 
+    cdef bint open_own(self, str name, bint readonly, namespace) except -1
+    cpdef _bind(self, MemoryAttachment attachment, place, str name)
     cdef Py_ssize_t touch(self) except -1
     cdef Py_ssize_t touch_anew(self) except -1
     cdef Py_ssize_t touch_to_write(self) except -1

@@ -10,7 +10,7 @@ cimport cython
 from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.number cimport PyIndex_Check, PyNumber_AsSsize_t
 from cpython.slice cimport PySlice_Check
@@ -36,8 +36,6 @@ cdef extern from "weft/platform/platform.hpp" namespace "weft::os" nogil:
 DEF LOCK_STEP = 100_000_000        # ns between two looks at signals, while another resizes
 
 cdef object policy = None          # weft.memory: see set_policy
-# What this process has open: key -> address of the attachment, which takes itself out when it goes.
-cdef dict attachments = {}
 
 
 def set_policy(module):
@@ -46,91 +44,8 @@ def set_policy(module):
     policy = module
 
 
-@cython.no_gc
-cdef class MemoryAttachment(Attachment):
-    """This process's part in a segment of memory, of whatever kind."""
-
-    def __cinit__(self, uint32_t kind=kMemoryKind, bint read_only=False):
-        self.m = new Memory(kind, read_only)
-        self.object = self.m
-
-    def __dealloc__(self):
-        if self.key is not None and attachments.get(self.key) == <size_t> <void *> self:
-            del attachments[self.key]
-
-    def share(self, tuple key not None):
-        """Lets later handles of this process find it under that key: see ``find_shared``."""
-        self.key = key
-        attachments[key] = <size_t> <void *> self
-
-    cpdef object view(self, uint64_t offset, uint64_t size, bint readonly):
-        """A buffer of that part of the data, which must be within the size of the last look.
-
-        It keeps memory and attachment for as long as anybody refers to it.
-        """
-        cdef View view = View.__new__(View)
-        view.attachment = self
-        view.data = self.m.data() + offset
-        view.size = <Py_ssize_t> size
-        view.readonly = readonly or self.m.read_only()
-        return view
-
-    def is_foreign(self):
-        """Whether this is a forked child that has not looked at it yet."""
-        return self.m.people().foreign()
-
-    def reserved(self):
-        """Bytes of memory behind its file."""
-        return reserved_bytes(self.m.segment().fd())
-
-    def look(self):
-        """Maps the memory if need be, and looks at its size, which it returns: (status, details, size)."""
-        cdef Failure why
-        cdef Status status = self.m.ensure_joined(why)
-        if status == Status.ok:
-            status = self.m.look(why)
-        return <int> status, describe(why), self.m.size()
-
-
-def find_shared(tuple key not None):
-    """The attachment of this process that was shared under that key, if its name still leads to it, or None.
-
-    Handles that share it share its mapping, its descriptor and its place among the participants.
-    """
-    cdef object address = attachments.get(key)
-    if address is None:
-        return None
-    attachment = <MemoryAttachment> <void *> <size_t> address
-    return attachment if attachment.m.segment().is_linked() else None
-
-
-@cython.final
-cdef class View:
-    """A buffer in shared memory that keeps it."""
-
-    cdef MemoryAttachment attachment
-    cdef char *data
-    cdef Py_ssize_t size
-    cdef bint readonly
-
-    def __getbuffer__(self, Py_buffer *view, int flags):
-        if flags & PyBUF_WRITABLE and self.readonly:
-            raise BufferError("this memory was opened with readonly=True")
-        view.obj = self
-        view.buf = self.data
-        view.len = self.size
-        view.itemsize = 1
-        view.readonly = self.readonly
-        view.ndim = 1
-        view.format = <char *> "B" if flags & PyBUF_FORMAT else NULL
-        view.shape = &view.len if flags & PyBUF_ND else NULL
-        view.strides = &view.itemsize if (flags & PyBUF_STRIDES) == PyBUF_STRIDES else NULL
-        view.suboffsets = NULL
-        view.internal = NULL
-        self.attachment.exports += 1
-
-    def __releasebuffer__(self, Py_buffer *view):
-        self.attachment.exports -= 1
+include "memory_attachment.pxi"
+include "memory_bytes.pxi"
 
 
 cdef class SharedMemory(Handle):
@@ -184,14 +99,55 @@ cdef class SharedMemory(Handle):
     ):
         if self.attachment is not None:
             raise RuntimeError("memory is opened once; make another SharedMemory object")
+        if create is False and lifetime is None and type(name) is str and type(size) is int and size >= 0 \
+                and self.open_own(<str> name, bool(readonly), namespace):
+            return
         policy.configure(self, name, create, size, lifetime, mode, group, readonly, namespace)
 
-    def _bind(self, MemoryAttachment attachment not None):
-        """Called by ``configure`` once the segment is open."""
+    cdef bint open_own(self, str name, bint readonly, namespace) except -1:
+        """Opens what is there, if it is nobody else's; whether it did.
+
+        What programs do all the time, without what is needed only for making, comparing and complaining. A file in
+        the default place that only this user can have written is what it says, whoever may enter there.
+        """
+        if not policy.is_known_name(name):
+            return False
+        place = policy.place_of(namespace)
+        cdef tuple key = (place.directory, name, readonly)
+        cdef MemoryAttachment attachment = find_shared(key)
+        if attachment is None:
+            if namespace is not None and not place.is_private():
+                return False
+            attachment = MemoryAttachment.__new__(MemoryAttachment, kMemoryKind, readonly)
+            if not attachment.attach_own(place.directory, name.encode(), kMemoryKind):
+                return False
+            attachment.share(key)
+        self._bind(attachment, place, name)
+        return True
+
+    cpdef _bind(self, MemoryAttachment attachment, place, str name):
+        """Called once the segment is open."""
+        cdef object handle = self
+        handle._place, handle._attachment_name = place, name
         self.attachment = attachment
         self.m = attachment.m
         attachment.handles += 1
         self.readonly = self.m.read_only()
+
+    # What ``weft._handle`` looks at, and opening need not write down.
+
+    @property
+    def _kind(self):
+        return policy.KIND
+
+    @property
+    def _options(self):
+        return {"readonly": bool(self.readonly)}
+
+    @property
+    def _name(self):
+        # Always one by which others can open it, as in the standard.
+        return self._attachment_name
 
     cdef Py_ssize_t touch(self) except -1:
         """The size of now; so much may be touched until the GIL is released."""
@@ -349,64 +305,13 @@ cdef class SharedMemory(Handle):
     # --- as bytes ------------------------------------------------------------------------------
 
     def __getitem__(self, index):
-        cdef Py_ssize_t start, stop, step, count, size, i
-        cdef char *data
-        cdef char *to
-        if PySlice_Check(index):
-            PySlice_Unpack(index, &start, &stop, &step)      # may run anything: only then look
-            size = self.touch()
-            count = PySlice_AdjustIndices(size, &start, &stop, step)
-            data = self.m.data()
-            if step == 1 or count <= 0:
-                return PyBytes_FromStringAndSize(data + start, count if count > 0 else 0)
-            result = PyBytes_FromStringAndSize(NULL, count)
-            to = PyBytes_AS_STRING(result)
-            for i in range(count):
-                to[i] = data[start + i * step]
-            return result
-        if not PyIndex_Check(index):
-            self.touch()
-            raise TypeError(f"mmap indices must be integers or slices, not {type(index).__name__}")
-        start = PyNumber_AsSsize_t(index, IndexError)
-        size = self.touch()
-        if start < 0:
-            start += size
-        if not 0 <= start < size:
-            raise IndexError(f"mmap index out of range: {self!r}")
-        return <int> <unsigned char> self.m.data()[start]
+        return get_slice(self, index) if PySlice_Check(index) else get_byte(self, index)
 
     def __setitem__(self, index, value):
-        cdef Py_ssize_t start, stop, step, count, size, i
-        cdef Py_buffer source
-        cdef char *data
         if PySlice_Check(index):
-            PySlice_Unpack(index, &start, &stop, &step)
-            PyObject_GetBuffer(value, &source, PyBUF_SIMPLE)
-            try:
-                size = self.touch_to_write()
-                count = PySlice_AdjustIndices(size, &start, &stop, step)
-                if source.len != count:
-                    raise IndexError(f"mmap slice assignment is wrong size: {source.len} bytes for {count}")
-                data = self.m.data()
-                if step == 1:
-                    memmove(data + start, source.buf, count)
-                else:
-                    for i in range(count):
-                        data[start + i * step] = (<char *> source.buf)[i]
-            finally:
-                PyBuffer_Release(&source)
-            return
-        if not PyIndex_Check(index):
-            self.touch()
-            raise TypeError(f"mmap indices must be integers or slices, not {type(index).__name__}")
-        start = PyNumber_AsSsize_t(index, IndexError)
-        byte = byte_of(value)
-        size = self.touch_to_write()
-        if start < 0:
-            start += size
-        if not 0 <= start < size:
-            raise IndexError(f"mmap index out of range: {self!r}")
-        self.m.data()[start] = <char> <int> byte
+            set_slice(self, index, value)
+        else:
+            set_byte(self, index, value)
 
     def __delitem__(self, index):
         raise TypeError("mmap object doesn't support item deletion")
@@ -588,37 +493,3 @@ cdef class SharedMemory(Handle):
     def _counters(self):
         self.touch()
         return {"resizes": self.m.resizes(), "reserved": reserved_bytes(self.m.segment().fd())}
-
-
-cdef int byte_of(value) except -1:
-    """An int that is a byte."""
-    if not PyIndex_Check(value):
-        raise TypeError(f"mmap item value must be an int from 0 to 255, not {type(value).__name__}")
-    cdef Py_ssize_t number = PyNumber_AsSsize_t(value, OverflowError)
-    if not 0 <= number <= 255:
-        raise ValueError("mmap item value must be in range(0, 256)")
-    return <int> number
-
-
-cdef Py_ssize_t search(SharedMemory shm, sub, start, end, bint last) except -2:
-    cdef Py_buffer wanted
-    cdef Py_ssize_t first, past, size
-    cdef const char *found
-    cdef const char *data
-    PyObject_GetBuffer(sub, &wanted, PyBUF_SIMPLE)
-    try:
-        first = shm.at if start is None else PyNumber_AsSsize_t(start, OverflowError)
-        past = ((<size_t> -1) >> 1) if end is None else PyNumber_AsSsize_t(end, OverflowError)
-        size = shm.touch()
-        first = min(max(first + size if first < 0 else first, 0), size)
-        past = min(max(past + size if past < 0 else past, 0), size)
-        if past - first < wanted.len:
-            return -1
-        data = shm.m.data()
-        if last:
-            found = find_last_bytes(data + first, past - first, <const char *> wanted.buf, wanted.len)
-        else:
-            found = find_bytes(data + first, past - first, <const char *> wanted.buf, wanted.len)
-        return found - data if found is not NULL else -1
-    finally:
-        PyBuffer_Release(&wanted)

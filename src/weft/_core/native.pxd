@@ -75,7 +75,7 @@ cdef extern from "weft/waiting.hpp" namespace "weft" nogil:
         string identity()
         int unlink()
         bool attached()
-        bool is_private()
+        bool is_private(uint32_t)
         bool is_linked()
         int fd()
         const SegmentHeader &header()

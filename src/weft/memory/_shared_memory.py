@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from weft import _handle, errors
 from weft._core import look as _look
 from weft._core import memory as _native
-from weft._core.memory import MemoryAttachment, SharedMemory, find_shared
+from weft._core.memory import MemoryAttachment, SharedMemory
 from weft._kinds import Kind, register
 from weft._opening import LIFETIMES, Status, attach_or_create, check_create, check_one_of, no_space
 from weft.namespace import Namespace, check_mode, check_name, group_id, is_name, place_of
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from weft._core.look import Look
 
 MAX_SIZE = 1 << 46
-_WRITABLE, _READONLY = {"readonly": False}, {"readonly": True}
-_is_name = functools.lru_cache(1024)(is_name)
+is_known_name = functools.lru_cache(1024)(is_name)
 
 
 # --- opening ---------------------------------------------------------------------------------------
@@ -40,30 +39,7 @@ def configure(
     readonly: bool,
     namespace: Any,
 ) -> None:
-    """Opens or makes the segment behind ``memory``: the body of ``SharedMemory.__init__``."""
-    if (
-        create is False
-        and lifetime is None
-        and type(name) is str
-        and _is_name(name)
-        and type(size) is int
-        and size >= 0
-    ):
-        # What programs do all the time, without what is needed only for making, comparing and complaining. A file
-        # in the default place that only this user can have written is what it says, whoever may enter there.
-        place = place_of(namespace)
-        key = (place.directory, name, bool(readonly))
-        shared = find_shared(key)
-        if shared is not None:
-            _bind(memory, place, name, shared, readonly)
-            return
-        attachment = MemoryAttachment(KIND.number, bool(readonly))
-        if (namespace is None or place.is_private()) and attachment.attach_own(
-            place.directory, name.encode(), KIND.number
-        ):
-            attachment.share(key)
-            _bind(memory, place, name, attachment, readonly)
-            return
+    """Opens or makes the segment behind ``memory``: ``SharedMemory.__init__``, where its short way did not do."""
     if create is None and not size:
         create = False
     if name is None and not create:
@@ -116,14 +92,7 @@ def open_at(
         kept=lifetime == "kept",
     )
     attachment.share((place.directory, file_name, bool(readonly)))
-    _bind(memory, place, file_name, attachment, readonly)
-
-
-def _bind(memory: SharedMemory, place: Namespace, file_name: str, attachment: MemoryAttachment, readonly: bool) -> None:
-    # The name that is told is always one by which others can open it, as in the standard.
-    memory._kind, memory._place, memory._name, memory._attachment_name = KIND, place, file_name, file_name
-    memory._options = _READONLY if readonly else _WRITABLE
-    memory._bind(attachment)
+    memory._bind(attachment, place, file_name)
 
 
 def check_size(value: Any, what: str) -> int:

@@ -42,13 +42,16 @@ private:
 inline uint32_t effective_user() noexcept { return uint32_t(geteuid()); }
 
 // Whether what `s` tells of is this user's, and nobody else's to read or write.
-inline bool is_private(const struct stat& s) noexcept { return s.st_uid == geteuid() && (s.st_mode & 077) == 0; }
+inline bool is_private(const struct stat& s, uint32_t user) noexcept {
+    return s.st_uid == user && (s.st_mode & 077) == 0;
+}
 
 // What a file was found to be.
 struct FileFacts {
     uint64_t device = 0, number = 0, links = 0;
     uint64_t bytes = 0, reserved = 0;  // its length, and the memory or disk space behind it
-    bool is_regular = false, is_private = false;
+    uint32_t owner = 0;
+    bool is_regular = false, is_closed = false;  // to all but its owner
     bool is_same(const FileFacts& other) const noexcept {
         return is_regular && device == other.device && number == other.number;
     }
@@ -56,7 +59,8 @@ struct FileFacts {
 
 inline FileFacts facts_in(const struct stat& s) noexcept {
     return {uint64_t(s.st_dev),          uint64_t(s.st_ino),   uint64_t(s.st_nlink), uint64_t(s.st_size),
-            uint64_t(s.st_blocks) * 512, S_ISREG(s.st_mode), is_private(s)};
+            uint64_t(s.st_blocks) * 512, uint32_t(s.st_uid),   S_ISREG(s.st_mode),
+            (s.st_mode & 077) == 0};
 }
 
 inline FileFacts facts_of(int fd) noexcept {
@@ -71,7 +75,7 @@ inline bool leads_to(const char* path, const FileFacts& file) noexcept {
 
 inline bool is_private_directory(const char* path) noexcept {
     struct stat s;
-    return lstat(path, &s) == 0 && S_ISDIR(s.st_mode) && is_private(s);
+    return lstat(path, &s) == 0 && S_ISDIR(s.st_mode) && is_private(s, effective_user());
 }
 
 // A file under a hidden name, which is put in `temporary`. It is locked as an attached one is, so that
