@@ -8,18 +8,22 @@ wakes the first of them, and whoever was woken and leaves wakes the next.
 A handle that can be waited for has ``_listen()`` and ``_hush(descriptor)`` (from ``Handle``),
 ``_arm(channel)``, which has the bell rung at the next change, ``_is_ready(channel)``, a look that takes
 nothing, ``closed``, and a dict ``_waiters``. A channel is what is waited for, by a number of the kind's own.
+
+Event loops are imported by those who use them: ``import weft`` loads neither.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 
@@ -46,6 +50,8 @@ class _LoopWaiter:
 
     @classmethod
     def of(cls, handle: Any, channel: int) -> _LoopWaiter:
+        import asyncio
+
         loop = asyncio.get_running_loop()
         found: _LoopWaiter | None = handle._waiters.get((id(loop), channel))
         return found if found is not None and found._loop is loop else cls(handle, loop, channel)
@@ -65,6 +71,8 @@ class _LoopWaiter:
 
     async def wait(self, seconds: float, again: bool) -> None:
         """Returns when it is time to look again; who waits ``again`` keeps its place at the front."""
+        import asyncio
+
         mine: asyncio.Future[None] = self._loop.create_future()
         timer = self._loop.call_later(seconds, _settle, mine)
         if again:
@@ -93,6 +101,8 @@ class _LoopWaiter:
             # A forked child's copy. What the loop waits with is shared with the parent: it is not touched.
             self._forget()
             return
+        import asyncio
+
         if not self._loop.is_closed() and asyncio._get_running_loop() is not self._loop:
             with contextlib.suppress(RuntimeError):  # it has closed just now
                 self._loop.call_soon_threadsafe(self.close)

@@ -7,7 +7,6 @@ signals' thread wakes up; either takes what has been written down and calls the 
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import inspect
 import os
@@ -339,7 +338,7 @@ def check_handler(handler: Any) -> bool:
     """Whether the handler takes (signum, frame); raises if it can't be one."""
     if not callable(handler):
         raise TypeError(f"a handler is a function of one event, not {handler!r}")
-    if asyncio.iscoroutinefunction(handler) or inspect.isasyncgenfunction(handler):
+    if inspect.iscoroutinefunction(handler) or inspect.isasyncgenfunction(handler):
         raise TypeError(f"{handler!r} is asynchronous: use signals.aon() or signals.stream() in an event loop")
     try:
         parameters = list(inspect.signature(handler).parameters.values())

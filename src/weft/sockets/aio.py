@@ -6,7 +6,6 @@ cancelled task has then changed nothing that the next attempt would not finish.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import time
@@ -52,6 +51,8 @@ async def sleep(seconds: float) -> None:
 
         await trio.sleep(seconds)
     else:
+        import asyncio
+
         await asyncio.sleep(seconds)
 
 
@@ -64,6 +65,8 @@ async def ready(waitable: Waitable, events: int, deadline: float | None) -> None
 
 
 async def _wait_asyncio(waitable: Waitable, events: int, seconds: float | None) -> None:
+    import asyncio
+
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()
 
@@ -149,4 +152,6 @@ async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
         import trio
 
         return await trio.to_thread.run_sync(function, *arguments)
+    import asyncio
+
     return await asyncio.get_running_loop().run_in_executor(None, function, *arguments)

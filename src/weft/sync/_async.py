@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -23,7 +23,7 @@ def task_number(handle: Any) -> int:
         import trio
 
         task = trio.lowlevel.current_task()
-    elif asyncio._get_running_loop() is not None:
+    elif (asyncio := sys.modules.get("asyncio")) is not None and asyncio._get_running_loop() is not None:
         task = asyncio.current_task()
     return 0 if task is None else TASK | id(task) >> 4 & (TASK - 1)
 
@@ -113,6 +113,8 @@ async def _again(lock: Any) -> None:
         with trio.CancelScope(shield=True):
             await aacquire(lock, None)
         return
+    import asyncio
+
     cancelled: asyncio.CancelledError | None = None
     while True:
         try:
