@@ -11,6 +11,37 @@ import weft
 
 VICTIM = Path(__file__).with_name("victim.py")
 
+# For programs that fork one child after the other: ``kill_cycles(use)`` runs ``use(cycle)``, which ends by ``die()``,
+# in as many as it is told, until that is 0. After each lot it says how many descriptors and mappings are its own.
+KILL_CYCLES = """
+import os, random, signal, traceback
+import weft.testing
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def die_at(point, turn):
+    os.environ["WEFT_FAULT"] = f"{point}:{turn}:k"
+
+def kill_cycles(use):
+    cycle = 0
+    while count := int(hear()):
+        faulthandler.dump_traceback_later(120, exit=True)
+        for cycle in range(cycle + 1, cycle + count + 1):
+            pid = os.fork()
+            if not pid:
+                try:
+                    use(cycle)
+                except BaseException:
+                    traceback.print_exc()
+                os._exit(1)
+            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            assert status == -signal.SIGKILL, f"cycle {cycle} ended with {status}"
+        with open("/proc/self/maps") as maps:
+            mapped = sum(os.environ["WEFT_NAMESPACE"] in line for line in maps)
+        say("done", len(os.listdir("/proc/self/fd")), mapped)
+"""
+
 
 class Victim:
     """A running victim; ``journal`` holds its lines once it has died."""

@@ -5,20 +5,17 @@ import pytest
 import weft
 
 from ..helpers import Belongings, reserved_bytes, start_program
-from .programs import assert_whole
+from .programs import KILL_CYCLES, assert_whole
 
 # Forks one child after the other. Each does all that a program can do with queues, and dies of it: every other
 # one at a fault point, the rest with as much in their hands as there can be.
-SERVER = """
-import os, random, signal, traceback
-import weft.testing
-
+USE = """
 points = [*weft.testing.fault_points(), "none"]
 
 def use(cycle):
     choose = random.Random(cycle)
     if cycle % 2:
-        os.environ["WEFT_FAULT"] = f"{choose.choice(points)}:{choose.randint(1, 5)}:k"
+        die_at(choose.choice(points), choose.randint(1, 5))
     shared, own, anonymous = weft.Queue("shared", create=False), weft.Queue(f"own-{cycle % 3}"), weft.Queue()
     for queue in (shared, own, anonymous):
         for message in ("small", bytes(20_000), {"n": cycle}):
@@ -34,26 +31,9 @@ def use(cycle):
     memory = loan.__enter__()
     shared.put(bytearray(30_000))
     view = shared.get()
-    os.kill(os.getpid(), signal.SIGKILL)
+    die()
 
-def run(cycle):
-    pid = os.fork()
-    if not pid:
-        try:
-            use(cycle)
-        except BaseException:
-            traceback.print_exc()
-        os._exit(1)
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    assert status == -signal.SIGKILL, f"cycle {cycle} ended with {status}"
-
-cycle = 0
-while count := int(hear()):
-    faulthandler.dump_traceback_later(120, exit=True)
-    for cycle in range(cycle + 1, cycle + count + 1):
-        run(cycle)
-    with open("/proc/self/maps") as maps:
-        say(len(os.listdir("/proc/self/fd")), sum(os.environ["WEFT_NAMESPACE"] in line for line in maps))
+kill_cycles(use)
 """
 STRIDE = 250
 # What there may be at any moment: three names, two without, the shared one, and a doorbell for each.
@@ -64,7 +44,7 @@ MOST_BYTES = 2 << 20  # of all files but the shared one; it has a capacity
 @pytest.mark.parametrize("cycles", [1000, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])])
 def test_cycles_of_create_use_kill(namespace, cycles):
     # Memory that does not come back from the dead makes it full.
-    with weft.Queue("shared", capacity=8 << 20, on_full="fail") as shared, start_program(SERVER) as server:
+    with weft.Queue("shared", capacity=8 << 20, on_full="fail") as shared, start_program(KILL_CYCLES + USE) as server:
         shared.fileno()
         before, of_server = Belongings(namespace), set()
         for _ in range(cycles // STRIDE):

@@ -5,19 +5,18 @@ import pytest
 import weft
 
 from ..helpers import Belongings, reserved_bytes, start_program
+from .programs import KILL_CYCLES
 
 # Forks one child after the other, which dies with as much in its hands as there can be, or at a fault point before.
-SERVER = """
-import os, random, signal, traceback
+USE = """
 import numpy
-import weft.testing
 
 points = [point for point in weft.testing.fault_points() if point.startswith(("cell_", "segment_", "slot_"))]
 
 def use(cycle):
     choose = random.Random(cycle)
     if points and cycle % 2:
-        os.environ["WEFT_FAULT"] = f"{choose.choice(points)}:{choose.randint(1, 5)}:k"
+        die_at(choose.choice(points), choose.randint(1, 5))
     shared, own = weft.Cell("shared", create=False), weft.Cell(f"cell-{cycle % 3}")
     array, anonymous = weft.SharedArray(f"array-{cycle % 3}", 5000, "u1"), weft.SharedArray(None, (10, 10))
     views = [array.array[1:], anonymous.array]
@@ -32,23 +31,9 @@ def use(cycle):
     if cycle % 4 == 0:
         own.fileno()
         array.close()
-    os.kill(os.getpid(), signal.SIGKILL)
+    die()
 
-cycle = 0
-while count := int(hear()):
-    faulthandler.dump_traceback_later(120, exit=True)
-    for cycle in range(cycle + 1, cycle + count + 1):
-        pid = os.fork()
-        if not pid:
-            try:
-                use(cycle)
-            except BaseException:
-                traceback.print_exc()
-            os._exit(1)
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        assert status == -signal.SIGKILL, f"cycle {cycle} ended with {status}"
-    with open("/proc/self/maps") as maps:
-        say(len(os.listdir("/proc/self/fd")), sum(os.environ["WEFT_NAMESPACE"] in line for line in maps))
+kill_cycles(use)
 """
 STRIDE = 200
 MOST_FILES = 20  # the shared one, three of each kind, some without a name, and their doorbells
@@ -57,7 +42,7 @@ MOST_BYTES = 2 << 20
 
 @pytest.mark.parametrize("cycles", [600, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])])
 def test_cycles_of_create_use_kill(namespace, cycles):
-    with weft.Cell("shared", size=9000) as shared, start_program(SERVER) as server:
+    with weft.Cell("shared", size=9000) as shared, start_program(KILL_CYCLES + USE) as server:
         shared.set(b"")
         before, of_server = Belongings(namespace), set()
         for _ in range(cycles // STRIDE):

@@ -14,7 +14,7 @@ from weft.testing import fault_points
 
 from ..helpers import start_program
 from . import programs
-from .programs import duplicates, number_of
+from .programs import KILL_CYCLES, duplicates, number_of
 
 pytestmark = pytest.mark.skipif(not fault_points(), reason="needs the test build: make test")
 
@@ -196,18 +196,14 @@ def test_long_storm(seed):
 
 # Forks one child after the other: each sends and receives durably, says what it has done, and dies of it. Then the
 # memory goes, as at a reboot.
-SERVER = """
-import os, random, signal, traceback
-import weft
-
+USE = """
 disk = sys.argv[1]
 
 def use(cycle):
     choose = random.Random(cycle)
     points = ["journal_written", "journal_appended", "journal_synced", "put_committed", "put_unlocked", "order_moved",
               "returned_taken", "get_committed", "segment_linked", "none"]
-    point = choose.choice(points)
-    os.environ["WEFT_FAULT"] = f"{point}:{choose.randint(1, 12)}:k"
+    die_at(choose.choice(points), choose.randint(1, 12))
     queue = weft.MessageQueue("q", directory=disk, max_messages=400)
     for step in range(12):
         number = cycle * 100 + step
@@ -218,22 +214,9 @@ def use(cycle):
             os.write(1, b"?\\n")
             data = queue.receive(0, durable=choose.random() < 0.5)[0]
             os.write(1, b"-" + data.split(b":")[0] + b"\\n")
-    os.kill(os.getpid(), signal.SIGKILL)
+    die()
 
-cycle = 0
-while count := int(hear()):
-    faulthandler.dump_traceback_later(100, exit=True)
-    for cycle in range(cycle + 1, cycle + count + 1):
-        pid = os.fork()
-        if not pid:
-            try:
-                use(cycle)
-            except BaseException:
-                traceback.print_exc()
-            os._exit(1)
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        assert status == -signal.SIGKILL, status
-    os.write(1, b"done\\n")
+kill_cycles(use)
 """
 
 
@@ -242,7 +225,7 @@ def run_cycles(cycles: int) -> None:
     machine, died between receiving it and noting that on the disk."""
     with (
         tempfile.TemporaryDirectory(prefix="weft-disk-", dir=os.environ.get("TMPDIR", "/var/tmp")) as disk,
-        start_program(SERVER, disk) as server,
+        start_program(KILL_CYCLES + USE, disk) as server,
     ):
         sent: set[int] = set()
         begun: set[int] = set()
@@ -250,7 +233,7 @@ def run_cycles(cycles: int) -> None:
         taking = 0  # calls of receive that did not return
         for cycle in range(cycles):
             server.say("1")
-            while (line := server.hear()) != "done":
+            while not (line := server.hear()).startswith("done"):
                 match line[0]:
                     case "+":
                         begun.add(int(line[1:]))

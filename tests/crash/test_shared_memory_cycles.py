@@ -5,18 +5,16 @@ import pytest
 import weft
 
 from ..helpers import Belongings, reserved_bytes, start_program
+from .programs import KILL_CYCLES
 
 # Forks one child after the other; each dies with all that there is in its hands, every other one at a fault point.
-SERVER = """
-import os, random, signal, traceback
-import weft.testing
-
+USE = """
 points = [p for p in weft.testing.fault_points() if p.startswith(("memory", "segment", "slot"))] + ["none"]
 
 def use(cycle):
     choose = random.Random(cycle)
     if cycle % 2:
-        os.environ["WEFT_FAULT"] = f"{choose.choice(points)}:{choose.randint(1, 3)}:k"
+        die_at(choose.choice(points), choose.randint(1, 3))
     shared = weft.SharedMemory("shared")
     shared[cycle % 100] = 1
     own = weft.SharedMemory(f"own-{cycle % 3}", create=None, size=10_000)
@@ -29,26 +27,9 @@ def use(cycle):
         memory.resize(100, force=True)
     shared.resize(1_000 + choose.randint(0, 9_000), force=True)
     choose.choice([anonymous, own]).close()
-    os.kill(os.getpid(), signal.SIGKILL)
+    die()
 
-def run(cycle):
-    pid = os.fork()
-    if not pid:
-        try:
-            use(cycle)
-        except BaseException:
-            traceback.print_exc()
-        os._exit(1)
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    assert status == -signal.SIGKILL, f"cycle {cycle} ended with {status}"
-
-cycle = 0
-while count := int(hear()):
-    faulthandler.dump_traceback_later(120, exit=True)
-    for cycle in range(cycle + 1, cycle + count + 1):
-        run(cycle)
-    with open("/proc/self/maps") as maps:
-        say(len(os.listdir("/proc/self/fd")), sum(os.environ["WEFT_NAMESPACE"] in line for line in maps))
+kill_cycles(use)
 """
 STRIDE = 250
 # Three names and one that is mapped, those without a name of the last ones killed, and the shared one.
@@ -58,7 +39,7 @@ MOST_BYTES = 2 << 20
 
 @pytest.mark.parametrize("cycles", [1000, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])])
 def test_cycles_of_create_use_kill(namespace, cycles):
-    with weft.SharedMemory("shared", create=True, size=1_000) as shared, start_program(SERVER) as server:
+    with weft.SharedMemory("shared", create=True, size=1_000) as shared, start_program(KILL_CYCLES + USE) as server:
         shared[0] = 1
         before, of_server = Belongings(namespace), set()
         for _ in range(cycles // STRIDE):

@@ -1,5 +1,5 @@
-"""A program whose children use shared memory, or an end of a pipe, and end in every way there is: see
-test_memory_lifetimes.py and tests/pipe/test_lifetimes.py.
+"""A program whose children use shared memory and a shared array, or an end of a pipe, and end in every way there is:
+see test_memory_lifetimes.py and tests/pipe/test_lifetimes.py.
 
 python lifetimes.py METHOD LIFETIME     rounds by command: "ROLE END", "go", and so on
 python lifetimes.py child ROLE END LIFETIME
@@ -18,20 +18,29 @@ import weft
 held: list[Any] = []
 
 
+def create(lifetime: str) -> tuple[weft.SharedMemory, weft.SharedArray]:
+    """Shared memory and a shared array, ten bytes each."""
+    return (
+        weft.SharedMemory("m", create=True, size=10, lifetime=lifetime),
+        weft.SharedArray("a", 10, "u1", create=True, lifetime=lifetime),
+    )
+
+
+def attach() -> tuple[weft.SharedMemory, weft.SharedArray]:
+    return weft.SharedMemory("m"), weft.SharedArray("a")
+
+
 def use(role: str, lifetime: str) -> None:
     if role == "talker":
         end = weft.Pipe("p")
         end.send("hello")
         held.append(end)
         return
-    if role == "attacher":
-        shm = weft.SharedMemory("m")
-        shm[0] = 8
-    else:
-        shm = weft.SharedMemory("m", create=True, size=10, lifetime=lifetime)
-        shm[0] = 7
-    held.append(shm)
-    held.append(shm.buf)
+    both = attach() if role == "attacher" else create(lifetime)
+    for memory in both:
+        memory[0] = 8 if role == "attacher" else 7
+    shm, array = both
+    held.extend([*both, shm.buf, array.array[1:]])
 
 
 def end(how: str) -> None:

@@ -1,4 +1,4 @@
-"""What remains of shared memory, whoever made it and however those end who use it."""
+"""What remains of shared memory and shared arrays, whoever made them and however those end who use them."""
 
 import itertools
 import os
@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 
 import weft
+
+from .lifetimes import attach, create
+
+pytest.importorskip("numpy")
 
 PROGRAM = Path(__file__).with_name("lifetimes.py")
 ENDS = ("normal", "kill", "_exit", "exec")
@@ -42,26 +46,30 @@ def test_matrix(method, lifetime, namespace):
     with Rounds(method, lifetime) as rounds:
         for role, end in itertools.product(("creator", "alone", "attacher"), ENDS):
             if role == "attacher":
-                mine = weft.SharedMemory("m", create=True, size=10, lifetime=lifetime)
+                mine = create(lifetime)
             rounds.ask(f"{role} {end}", "ready")
             if role == "creator":
-                mine = weft.SharedMemory("m")
+                mine = attach()
             value = 8 if role == "attacher" else 7
             if role != "alone":
-                assert (mine[0], mine.statistics().attached) == (value, 2)
+                assert [(memory[0], memory.statistics().attached) for memory in mine] == 2 * [(value, 2)]
             rounds.ask("go", "ended")
             if role != "alone":
                 # Who is left has it, whole and by itself.
-                assert (mine[0], mine.statistics().attached) == (value, 1)
-                mine.resize(5)
-                with weft.SharedMemory("m") as other:
+                assert [(memory[0], memory.statistics().attached) for memory in mine] == 2 * [(value, 1)]
+                mine[0].resize(5)
+                for other in attach():
                     assert other[0] == value
-                mine.close()
+                    other.close()
+                for memory in mine:
+                    memory.close()
             if lifetime == "kept":
-                with weft.SharedMemory("m") as again:
+                for again in attach():
                     assert again[0] == value
                     again.unlink()
-            with pytest.raises(FileNotFoundError):
-                weft.SharedMemory("m")
+                    again.close()
+            for kind, name in ((weft.SharedMemory, "m"), (weft.SharedArray, "a")):
+                with pytest.raises(FileNotFoundError):
+                    kind(name)
             # Killed as the last one, it left a file, which the look at its name has removed.
             assert os.listdir(namespace) == [], (role, end)
