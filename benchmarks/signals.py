@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--trips", metavar="N", type=int, default=10_000, help="a round (default: %(default)s)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
-        program = compile_c(Path(scratch))
+        program = compile_c(_SOURCE, Path(scratch))
         for cores in (1, 2):
             _print_trips(program, cores, options.rounds, options.trips)
     _print_handlers(options.rounds, options.trips)
@@ -43,13 +43,13 @@ def main() -> None:
     print(f"{place['cores']} cores of {place['cpu']}, Linux {place['kernel']}, {place['python']}.")
 
 
-def compile_c(directory: Path) -> Path:
-    """Compiles the program in C."""
+def compile_c(source: Path, directory: Path) -> Path:
+    """Compiles a program in C into that directory."""
     compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
     if compiler is None:
         raise SystemExit("a C compiler is needed")
-    program = directory / "signals_c"
-    subprocess.run([compiler, "-O2", "-o", str(program), str(_SOURCE)], check=True)
+    program = directory / source.stem
+    subprocess.run([compiler, "-O2", "-o", str(program), str(source)], check=True)
     return program
 
 
