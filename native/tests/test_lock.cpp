@@ -100,6 +100,25 @@ TEST(a_signal_ends_the_wait) {
     guarded(a).lock.unlock();
 }
 
+// However little patience it has: where it has to wait at all, it asks before it gives up.
+PROCESS_TEST(who_gives_up_has_asked_whether_the_owner_lives) {
+    Member here;
+    here.created();
+    for (int64_t patience_ns : {300'000, 1'000'000, 19'000'000}) {
+        Child owner([] {
+            Member member;
+            CHECK(take(member.opened()).status == Status::ok);
+            raise(SIGKILL);
+        });
+        CHECK(owner.was_killed());
+        RobustLock::Result result;
+        do result = guarded(here).lock.lock(here.people, os::now_ns() + patience_ns);
+        while (result.status == Status::busy);  // it did not come to waiting
+        CHECK(result.status == Status::ok && result.dead != 0);
+        guarded(here).lock.unlock();
+    }
+}
+
 PROCESS_TEST(who_takes_over_from_the_dead_is_told_and_nobody_else) {
     struct Notes {
         Rendezvous ready;

@@ -138,7 +138,7 @@ public:
         }
         int64_t now = os::now_ns();
         if (now >= deadline_ns && !terms.checks_at_once) return {Status::busy, 0};
-        bool slept = false;
+        bool slept = false, asked = false;
         int64_t next_check = terms.checks_at_once ? now : now + kOwnerCheckNs;
         for (;;) {
             seen = word_.load(std::memory_order_relaxed);
@@ -151,7 +151,9 @@ public:
                 continue;
             }
             now = slept ? os::now_ns() : now;
-            if (now >= next_check) {
+            // Who gives up has asked: on a busy machine all its time may have gone by without a look.
+            if (now >= next_check || (now >= deadline_ns && !asked)) {
+                asked = true;
                 if (!people.is_alive(seen & kOwnerMask)) {
                     const Owner dead = seen & kOwnerMask;
                     note(dead);
@@ -208,7 +210,9 @@ private:
             os::yield_core();
             if (!is_taken()) return {Status::ok, 0};
         }
-        return lock_contended<LockTerms{}>(people, deadline_ns, 0, [](Owner) {});
+        constexpr LockTerms last_look{.checks_at_once = true};
+        return os::now_ns() < deadline_ns ? lock_contended<LockTerms{}>(people, deadline_ns, 0, [](Owner) {})
+                                          : lock_contended<last_look>(people, deadline_ns, 0, [](Owner) {});
     }
 
     bool wake(uint32_t seen, int count) noexcept {

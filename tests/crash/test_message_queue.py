@@ -51,8 +51,6 @@ def send_all(queue: weft.MessageQueue, numbers: range) -> None:
 def drain(queue: weft.MessageQueue) -> list[int]:
     """All that is there, in the order that the queue says."""
     queue._queue._recover()
-    while queue.statistics().leased:  # the dead's: on a busy machine its lock was not to be had in time
-        queue._queue._recover()
     taken = []
     while queue.current_messages:
         data, priority = queue.receive(5)

@@ -56,6 +56,7 @@ cdef extern from "weft/queue_home.hpp" namespace "weft" nogil:
         uint16_t priority
         char *write_to(char *, const char *)
         bool read_from(const char *, uint64_t)
+        bool is_known(uint16_t)
 
     cdef cppclass OrderState:
         JournalWord journal_state
@@ -158,6 +159,7 @@ cdef extern from "weft/queue_home.hpp" namespace "weft" nogil:
         void shut_down(bool)
         uint32_t shut()
         bool recover(bool)
+        bool recover(bool, int64_t)
         Pool &pool()
         QueueState &state()
         const QueueGeometry &geometry()

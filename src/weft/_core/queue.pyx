@@ -30,7 +30,7 @@ from weft._core.native_queue cimport (
     kMore, kNowhere, kQueueKind, kSeries,
 )
 from weft._core.shelf cimport Shelf, append_to, list_for
-from weft._core.timing cimport LOCK_PATIENCE, STUCK, deadline_of, is_stuck
+from weft._core.timing cimport LOCK_PATIENCE, RECOVERY, STUCK, deadline_of, is_stuck
 
 import sys
 from queue import Empty
@@ -495,12 +495,12 @@ cdef class Queue(Channel):
         return {"free": pages[1] + pages[2], "loaned": pages[3], "held": pages[4], "ring": pages[5]}
 
     def _recover(self):
-        """Looks for the dead now; whether there were any."""
+        """Looks for the dead now, and waits for the locks that it takes; whether there were any."""
         cdef CQueue *q = check_open(self)
         cdef bint found
         cdef QueueAttachment held = <QueueAttachment> self.attachment
         with nogil:
-            found = q.recover(True)
+            found = q.recover(True, RECOVERY)
         return found
 
     def _leased(self):

@@ -8,6 +8,7 @@ from weft._core.native cimport kForever, now_ns
 cdef enum:
     LOCK_PATIENCE = 40_000_000     # nanoseconds to wait for a lock before looking at signals
     STUCK = 1_000_000_000          # … and in all, in a call that is not to wait for anything else
+    RECOVERY = 10_000_000_000      # … and where what the dead had is wanted back, however busy the machine is
 
 
 cdef inline int64_t deadline_of(object block, object timeout) except -2:
