@@ -1,4 +1,4 @@
-"""Sends an array that arrives as a view of shared memory, and is refused with another key."""
+"""Sends arrays, which arrive as read-only views, and is refused with another key."""
 
 import time
 

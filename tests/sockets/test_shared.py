@@ -1,6 +1,7 @@
 """Large objects on one machine: views of sealed memory, and what a hostile sender may try with it."""
 
 import array
+import contextlib
 import fcntl
 import gc
 import mmap
@@ -25,9 +26,12 @@ def shared_mappings():
         return sum("/memfd:weft" in line for line in maps)
 
 
+SHARING = {"share_from": 1 << 18}
+
+
 @pytest.fixture
 def ends():
-    with pair() as both:
+    with pair(both=SHARING) as both:
         yield both
 
 
@@ -74,7 +78,7 @@ def test_many_arrays_and_buffers_in_one_message(ends):
 
 
 @pytest.mark.parametrize(
-    ("family", "options"), [("AF_INET", {}), ("AF_UNIX", {"share_from": None}), ("AF_UNIX", {"share_from": 1 << 30})]
+    ("family", "options"), [("AF_INET", SHARING), ("AF_UNIX", {"share_from": None}), ("AF_UNIX", {})]
 )
 def test_elsewhere_it_is_streamed(family, options):
     with pair(family, both=options) as (client, accepted):
@@ -114,7 +118,7 @@ def test_a_shortage_is_told_and_leaves_nothing():
 
 
 def test_pickle_passes_buffers_out_of_band():
-    with pair(both={"codec": "pickle"}) as (client, accepted):
+    with pair(both={"codec": "pickle"} | SHARING) as (client, accepted):
         client.send({"a": np.arange(100_000), "b": {1, 2}})
         received = accepted.recv()
         assert received["a"][-1] == 99_999
@@ -131,6 +135,23 @@ def test_another_program_sends_and_dies():
             assert received.sum() == sum(range(10_000_000))
 
 
+def test_what_nobody_receives_does_not_pile_up():
+    """However much the socket's buffer takes of what is said about them: a few messages are shared, and then `send`
+    waits for the other side as it does with bytes."""
+    with pair(both={"share_from": 100_000}) as (client, accepted):
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while True:
+                client.send(np.full(1_000_000, sent, "u1"), timeout=0)
+                sent += 1
+        assert 1 <= sent <= 4
+        sending = Result(client.send, "the end")
+        for number in range(sent + 1):  # the last one had begun
+            assert (accepted.recv() == number).all()
+        assert accepted.recv() == "the end"
+        sending.get()
+
+
 def test_a_send_that_does_not_wait_leaves_no_descriptor_behind(ends):
     client, accepted = ends
     sent = 0
@@ -139,9 +160,10 @@ def test_a_send_that_does_not_wait_leaves_no_descriptor_behind(ends):
             client.send(np.ones(40_000), timeout=0)
             sent += 1
     received = 0
-    while accepted.poll():
-        assert accepted.recv().sum() == 40_000
-        received += 1
+    with contextlib.suppress(TimeoutError):  # for the rest of the last, which nobody sends
+        while True:
+            assert accepted.recv(timeout=0).sum() == 40_000
+            received += 1
     assert received >= sent
 
 

@@ -26,6 +26,9 @@ __all__ = ["Connection"]
 
 # A payload up to here is copied behind its head, which costs less than a second part.
 _JOINED = 1 << 14
+# The kernel's bytes for what the other side has not taken yet, from which nothing more is shared: two or three messages
+# of whatever size, which no buffer bounds otherwise.
+_MOST_UNDER_WAY = 4096
 OVERHEAD = framing.OVERHEAD
 PACK_HEAD, PACK_VALUE = framing.HEAD.pack, framing.WHOLE_HEAD.pack
 UNPACK_SIZE = framing.SIZE.unpack_from
@@ -92,8 +95,9 @@ class Connection(Conversation):
     def send(self, obj: Any, timeout: float | None = None) -> None:
         """Sends an object, encoded by the codec. Waits while the system's buffer is full.
 
-        To a process of the same machine, on a Unix socket, an object with large arrays or buffers (``share_from``)
-        goes through memory that both have mapped: it is copied once here, and not at the other end.
+        To a process of the same machine, on a Unix socket, an object with very large arrays or buffers
+        (``share_from``) goes through memory that both have mapped: it is copied once here, and not at the other end.
+        Where two such messages wait there already, the next goes through the socket, and so waits for its receiver.
 
         Args:
             obj: What the codec carries.
@@ -186,7 +190,8 @@ class Connection(Conversation):
         share_from = settings.share_from
         if len(parts) == 1 and size <= _JOINED:
             return Outgoing([framing.value_head(body_size, size) + parts[0]])
-        if share_from is not None and size >= share_from and self._stream.passes_handles and len(parts) > 1:
+        may_share = share_from is not None and size >= share_from and self._stream.passes_handles and len(parts) > 1
+        if may_share and self._stream.under_way() < _MOST_UNDER_WAY:
             with contextlib.suppress(errors.NoSpaceError):  # then it is streamed
                 frame = framing.view_frame(body_size, size)
                 return Outgoing([frame[:8]], frame[8:], sealed_file(parts, size))

@@ -12,6 +12,7 @@ import copy
 import errno
 import os
 import socket
+import sys
 import threading
 import time
 import weakref
@@ -438,7 +439,7 @@ class Conversation:
 
     def _say_goodbye(self) -> None:
         if self._out is not None:
-            self._out.advance(self._stream)  # or there is no goodbye, as a message is cut
+            self._out.advance(self._stream, sys.maxsize)  # or there is no goodbye, as a message is cut
         if not self._settings.is_standard and self._ended is None and self._writable:
             self._stream.send(framing.GOODBYE)
 

@@ -15,6 +15,10 @@ from weft.sockets.stream import Stream
 __all__ = ["Congested", "Outgoing"]
 
 
+# So much is sent at a time to a peer that takes it as fast as it comes: then the caller looks at the clock.
+_TURN = 4 << 20
+
+
 class Congested(BlockingIOError):
     """The kernel has as many descriptors under way as this user may have; no event tells when that changes."""
 
@@ -34,15 +38,18 @@ class Outgoing:
         self._parts, self._body, self._handle = parts, body, handle
         self.begun = self.done = False
 
-    def advance(self, stream: Stream) -> None:
-        """Sends what can be sent at once.
+    def advance(self, stream: Stream, turn: int = _TURN) -> None:
+        """Sends what can be sent at once, up to ``turn`` bytes or a little more.
 
         Raises:
             BlockingIOError: Something is left.
         """
         parts = self._parts
         while parts:
+            if turn <= 0:
+                raise BlockingIOError(errno.EAGAIN, "there is room for more, and others have waited for long enough")
             sent = stream.send_parts(parts)
+            turn -= sent
             self.begun = True
             while parts and sent >= len(parts[0]):
                 sent -= len(parts.pop(0))

@@ -27,6 +27,9 @@ SMALL = 1 << 15
 SLOWEST = 1 << 16
 _VIEW_BODY = struct.Struct("<BQQ")
 _CHUNK = 1 << 20
+# So much of a body is taken at a time where others wait for the caller: then it looks at the clock, and an event loop
+# at its other tasks.
+_TURN = 4 << 20
 _VALUE = bytes((Kind.VALUE,))
 
 
@@ -95,16 +98,23 @@ class _Reader:
     def _take_body(self, blocking: bool) -> bytes | bytearray:
         """The whole of a large body: bytes if they came at once.
 
+        However fast the rest comes, this returns before long, unless ``blocking`` says that nobody minds.
+
         Raises:
-            BlockingIOError: It is not all here.
+            BlockingIOError: It is not all here, or has not all been taken.
         """
         self._await(self._size)
+        assert self._deadline is not None
         body = b"" if self._body is None else self._body
+        rest = _TURN
         while (missing := self._size - len(body)) > 0:
-            if blocking and self._deadline is not None:
+            if blocking:
                 data = self._stream.recv_whole(missing, self._deadline - time.monotonic())
-            else:
+            elif rest > 0 or self._stream.pending():
                 data = self._stream.recv(min(missing, _CHUNK))
+                rest -= len(data)
+            else:
+                raise BlockingIOError(errno.EAGAIN, "more of it is here, and others have waited for long enough")
             if not data:
                 self._cut()
             if not body:
@@ -112,6 +122,8 @@ class _Reader:
             else:
                 body += data
             self._body = body
+            if blocking and len(body) < self._size and time.monotonic() >= self._deadline:
+                raise BlockingIOError(errno.EAGAIN, "it has taken too long")
         self._body, self._deadline = None, None
         return body
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import select
 import socket
 import struct
+import sys
+import termios
 import threading
 import time
 from collections.abc import Callable
@@ -137,6 +140,10 @@ class Stream:
         """Sends bytes with a descriptor: all of them, as they are few."""
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", handle))]
         return self.sock.sendmsg([data], rights, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+
+    def under_way(self) -> int:
+        """Bytes of the kernel's memory for what has been sent and not been taken by the other side."""
+        return int.from_bytes(fcntl.ioctl(self.sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
     def readable(self, timeout: float | None) -> bool:
         """Waits until there is something to read, or the end."""
