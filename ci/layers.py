@@ -17,8 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 ROWS: list[set[str]] = [
     {"cli", "monitor", "testing", "multiprocessing", "cluster"},
     {"topic", "service", "dict", "message_queue"},
+    {"_durability"},
     {"cell", "memory", "queue", "pipe", "sync", "signals", "sockets"},
-    {"_journal"},
+    {"_journal", "_notification"},
     {"_aio", "_handle", "_loans", "_queue_look"},
     {"_opening"},
     {"namespace", "codecs", "_arrays"},

@@ -67,6 +67,11 @@ struct JournalRecord {
         return sum.value() == checksum;
     }
 
+    // Whether it is one that is written today; another may be a later version's.
+    bool is_known(uint16_t most_priority) const noexcept {
+        return what == 3 || ((what == 1 || what == 2) && priority <= most_priority && body_size <= size);
+    }
+
     // Writes the whole record; returns where the next one goes.
     char* write_to(char* place, const char* payload) noexcept {
         memcpy(magic, "wRec", 4);

@@ -213,10 +213,18 @@ inline Status Queue::put(const Outgoing& message, int64_t patience_ns, Failure& 
 }
 
 inline Status Queue::take_block(uint64_t bytes, uint32_t& unit, int64_t patience_ns, Failure& why) noexcept {
-    Status status = pool_.take(
-        people_, Pool::units_for(bytes), Run::loaned, Unit::kNoTicket, fresh_units(os::now_ns()), patience_ns,
-        [this](uint32_t ring, uint64_t word) { return is_extent_spent(ring, word); }, unit, why);
-    return status;
+    auto take = [&] {
+        return pool_.take(
+            people_, Pool::units_for(bytes), Run::loaned, Unit::kNoTicket, fresh_units(os::now_ns()), patience_ns,
+            [this](uint32_t ring, uint64_t word) { return is_extent_spent(ring, word); }, unit, why);
+    };
+    Status status = take();
+    if (!geometry_.is_ordered || (status != Status::full && status != Status::no_space)) return status;
+    // The ring's spent pages, which a search of the pool does not find there.
+    if (Status locked = lock_producers(patience_ns); locked != Status::ok) return locked;
+    look_for_spent_pages(true);
+    state_->producers.unlock();
+    return take();
 }
 
 inline void Queue::give_block(uint32_t unit, bool read) noexcept {

@@ -69,7 +69,7 @@ class Recovered:
         waiting: By number, what was sent and not taken: priority and message.
         early: Numbers of what was taken before it was noted that it had been sent.
         torn: Bytes at its end that were no whole record.
-        damaged: Bytes in its middle that were skipped.
+        damaged: Bytes in its middle that were skipped: damage, and records of kinds that are not known.
     """
 
     generation: int
@@ -136,10 +136,11 @@ def read(path: Path, salvage: bool = False) -> Recovered | None:
 
     Args:
         path: The file.
-        salvage: Whether damage in the middle is skipped.
+        salvage: Whether damage in the middle is skipped, and what is not known.
 
     Raises:
-        CorruptedError: It is damaged: where it was on the disk, not where a power cut tore it.
+        CorruptedError: It is damaged, where it was on the disk and not where a power cut tore it; or it has records
+            of another version.
     """
     try:
         data = path.read_bytes()
@@ -154,6 +155,17 @@ def read(path: Path, salvage: bool = False) -> Recovered | None:
         taken += gone
         if at == len(data):
             break
+        if (unknown := _record_at(data, at)) is not None:
+            if not salvage:
+                raise errors.CorruptedError(
+                    f"{path} has a record at byte {at} that this version of weft does not know (kind {unknown[0]}): "
+                    "open the queue with the version that wrote it; or with salvage=True, which leaves the record out "
+                    "and keeps the rest"
+                )
+            skipped = RECORD_BYTES + unknown[4]
+            found.damaged += skipped
+            at += skipped
+            continue
         following = _next_record(data, at + 1)
         if not _was_synced(data, at, following):
             found.torn = len(data) - at

@@ -1,28 +1,25 @@
 """MessageQueue and PriorityQueue: messages with priorities, the best first.
 
 The classes are native, as that of the queue is; this module holds what is asked for once or seldom: settings,
-durability, notification, errors' words.
+errors' words. Durability stands in ``weft._durability``, being told in ``weft._notification``.
 """
 
 from __future__ import annotations
 
-import errno
 import functools
 import math
 import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from weft import _aio, _handle, _journal, _queue_look, errors
+from weft import _aio, _durability, _handle, _notification, _queue_look, errors
 from weft import queue as _queue
-from weft._core import codec as _codec_core
 from weft._core import queue as _native
 from weft._core.queue import MessageQueue, PriorityQueue, Queue
 from weft._kinds import OTHERS, Kind, register
+from weft._notification import Notification
 from weft._opening import (
     LIFETIMES,
     PAGE,
@@ -51,7 +48,6 @@ DEFAULT_MESSAGES, DEFAULT_SIZE = 1_024, 64 << 10
 _MAX_PAGES = 1 << 26
 _INLINE = 1024  # bytes of the largest message that needs no block of its own
 _MAKE = functools.partial(_native.QueueAttachment, 7)
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 # --- opening ---------------------------------------------------------------------------------------
@@ -133,7 +129,8 @@ def configure(
             del attachment
     if directory is not None:
         wanted.create = create
-        attachment, file_name, journal = _open_durable(wanted, directory, durable is not False, salvage, maker)
+        opened = _durability.open_durable(wanted, directory, durable is not False, salvage, maker)
+        attachment, file_name, journal = opened
     elif durable:
         raise ValueError("durable=True needs a directory=, on a disk, for the journal")
     options = {
@@ -155,7 +152,9 @@ def _make_queue(place: Namespace, file_name: str, attachment: Any, maker: Any, o
 
 
 class _Wanted:
-    """What an opener asks for."""
+    """What an opener asks for, and how it opens what is there."""
+
+    most_messages = MAX_MESSAGES
 
     def __init__(
         self,
@@ -184,7 +183,7 @@ class _Wanted:
         }
         config = self.config
         if directory is not None:
-            config = config | {"directory": str(directory), "boot": _boot()}
+            config = config | {"directory": str(directory), "boot": _durability.boot()}
         return attach_or_create(
             _MAKE,
             KIND,
@@ -200,6 +199,14 @@ class _Wanted:
             group=-1 if self.group is None else self.group,
             kept=(self.lifetime or ("kept" if self.name is not None else "attached")) == "kept",
         )
+
+    def found(self, header: dict[str, Any], where: str) -> dict[str, Any]:
+        """What the creator of a segment chose."""
+        return _found(header, where)
+
+    def make_queue(self, file_name: str, attachment: Any, codec: Any) -> Queue:
+        """A queue on it, for who puts back what a journal has."""
+        return _make_queue(self.place, file_name, attachment, codec, {"wait": "power", "views": False})
 
 
 def _pages(count: int, size: int) -> int:
@@ -251,349 +258,6 @@ def _from_text(text: dict[str, str]) -> dict[str, Any]:
     return text | {key: text[key] == "1" for key in ("views", "block", "durable") if key in text}
 
 
-# --- durability ------------------------------------------------------------------------------------
-
-
-def _boot() -> str:
-    """Which start of the machine this is."""
-    return _BOOT.read_text().strip()
-
-
-def _open_durable(
-    wanted: _Wanted, directory: Path, durable: bool, salvage: bool, codec: Any
-) -> tuple[Any, str, _journal.Journal]:
-    """Opens a queue with a journal; the first after a reboot puts back what the journal has."""
-    assert wanted.name is not None
-    path = directory / f"{wanted.name}.journal"
-    with _journal.serialised(directory):
-        while True:
-            exists = path.exists()
-            before, create = None, wanted.create
-            if exists and not (wanted.place.path / wanted.name).exists():
-                before = _journal.read(path, salvage)
-                if create is True:
-                    raise errors.NameInUseError(
-                        f"{path} holds a queue of that name: open it with create=None or False, or unlink it first"
-                    )
-                wanted.create = None  # it exists: on the disk
-            try:
-                attachment, file_name = (
-                    wanted.attach(directory) if before is None else _remake(wanted, directory, before)
-                )
-            finally:
-                wanted.create = create
-            shared = _native.SharedJournal(attachment)
-            state = shared.get()[0]
-            stale = header_config(attachment.header(), file_name).get("boot") != _boot()
-            if (state == 0 and shared.sent()) or stale:
-                # Whoever was to put the messages back died of it, or the machine stopped: begin again.
-                attachment.unlink()
-                del attachment, shared
-                continue
-            if state == 0:
-                before = before or _journal.read(path, salvage)
-                _put_back(wanted, path, before, attachment, file_name, shared, codec)
-            journal = _journal.Journal(path, shared, attachment.identity(), durable)
-            journal.open()
-            return attachment, file_name, journal
-
-
-def _remake(wanted: _Wanted, directory: Path, before: _journal.Recovered) -> tuple[Any, str]:
-    """Makes the segment as the journal says that it was."""
-    settings = before.settings
-    differing = {
-        key: (value, settings.get(key))
-        for key, value in (
-            ("max_messages", wanted.max_messages),
-            ("max_message_size", wanted.max_message_size),
-            *((key, wanted.config.get(key)) for key in ("codec", "type", "schema")),
-        )
-        if value is not None and value != settings.get(key)
-    }
-    if differing:
-        text = ", ".join(f"{key} {a!r} was asked for and is {b!r}" for key, (a, b) in differing.items())
-        raise errors.MismatchError(
-            f"the journal of {wanted.name!r} in {directory} is another queue's: {text}",
-            {key: a for key, (a, _) in differing.items()},
-            {key: b for key, (_, b) in differing.items()},
-        )
-    count, size = settings.get("max_messages"), settings.get("max_message_size")
-    if not isinstance(count, int) or not isinstance(size, int) or not (0 < count <= MAX_MESSAGES and size > 0):
-        raise errors.CorruptedError(f"the journal of {wanted.name!r} in {directory} has settings that can't be")
-    asked = wanted.max_messages, wanted.max_message_size
-    wanted.max_messages, wanted.max_message_size = count, size
-    try:
-        return wanted.attach(directory)
-    finally:
-        wanted.max_messages, wanted.max_message_size = asked
-
-
-def _put_back(
-    wanted: _Wanted,
-    path: Path,
-    before: _journal.Recovered | None,
-    attachment: Any,
-    file_name: str,
-    shared: _native.SharedJournal,
-    codec: Any,
-) -> None:
-    """Puts what waited into the new segment, under new numbers, and makes the journal that of this segment.
-
-    Whoever dies here leaves a journal that has all, and a segment that is not ready: the next one begins again.
-    """
-    found = _found(attachment.header(), str(path))
-    settings = {key: found[key] for key in ("max_messages", "max_message_size", "codec", "type", "schema")}
-    waiting = [] if before is None else [before.waiting[number] for number in sorted(before.waiting)]
-    content = _journal.Recovered(
-        1 if before is None else before.generation + 1, attachment.identity(), settings, dict(enumerate(waiting))
-    )
-    descriptor, size = _journal.write_new(path, content, wanted.mode)
-    os.close(descriptor)
-    shared.set(size, content.generation)
-    queue = _make_queue(wanted.place, file_name, attachment, codec, {"wait": "power", "views": False})
-    handle = MessageQueue.__new__(MessageQueue)
-    handle._bind(queue, None, False)
-    for priority, image in waiting:
-        _, failure = handle._put_images([image], priority, 0)
-        if failure is not None:
-            raise failure
-    handle._let_go()
-    if before is not None and (before.torn or before.damaged):
-        shared.set_torn(before.torn + before.damaged)
-        _handle.warn(
-            f"the journal {path} ended in a torn record: {before.torn} bytes, which had been acknowledged to nobody, "
-            "have been dropped"
-            if not before.damaged
-            else f"the journal {path} was damaged: {before.damaged} bytes in its middle and {before.torn} at its end "
-            f"have been left out; {len(waiting)} messages have been put back",
-            RuntimeWarning,
-        )
-    shared.set_ready()
-
-
-def send_durably(
-    handle: MessageQueue, messages: tuple[Any, ...], timeout: float | None, priority: int, durable: bool | None
-) -> None:
-    """``send`` and ``send_many`` where there is a journal, or where ``durable`` is said."""
-    if durable is not None and not isinstance(durable, bool):
-        raise TypeError(f"durable must be True, False or None, not {durable!r}")
-    journal = handle._journal
-    if journal is None:
-        if durable:
-            raise ValueError(f"{handle!r} has no directory=: nothing in it outlives a reboot")
-        handle.send_many(messages, timeout, priority)
-        return
-    images = _images(handle, messages)
-    sent, end = 0, 0
-    try:
-        while sent < len(images):
-            part = images[sent : sent + 256]
-            numbers, failure = handle._put_images(part, priority, timeout)
-            sent += len(numbers)
-            if numbers:
-                end = journal.note_sent(numbers, part, priority)
-            if failure is not None:
-                raise failure
-        if journal.durable if durable is None else durable:
-            journal.sync(end)
-    except Exception as error:
-        if end and isinstance(error, errors.Full) and (journal.durable if durable is None else durable):
-            journal.sync(end)
-        _queue.note(error, "sent", sent)
-        raise
-
-
-def _images(handle: MessageQueue, messages: tuple[Any, ...]) -> list[_journal.Image]:
-    """The messages, encoded. One that can't be sent raises before any is."""
-    queue = handle._queue
-    limit = queue._geometry[2]
-    is_plain = queue._config["codec"] in ("default", "raw")
-    images = []
-    for message in messages:
-        if is_plain and type(message) is bytes:
-            image = (_journal.RAW, message, 0)
-        else:
-            image = (_journal.ENCODED, *_codec_core.encode_message(queue._codec, message))
-        if len(image[1]) > limit:
-            _queue.too_large(queue, len(image[1]), limit)
-        images.append(image)
-    return images
-
-
-def unlink(handle: MessageQueue) -> None:
-    """Removes the name, and the journal."""
-    if handle.closed:
-        fail_closed(handle)
-    journal = handle._journal
-    if journal is None:
-        _handle.unlink(handle)
-    else:
-        _journal.unlink(journal, lambda: _handle.unlink(handle))
-
-
-# --- notification ----------------------------------------------------------------------------------
-
-
-class Notification:
-    """A registration: being told once, when a message comes into the empty queue and nobody waits to receive it.
-
-    Made by ``MessageQueue.notification()``. ``wait(timeout)`` waits in a thread, ``await`` in an event loop, and
-    ``fileno()`` is a descriptor for ``select``. Leaving a ``with`` block takes the registration back.
-    """
-
-    def __init__(self, handle: MessageQueue) -> None:
-        self._handle = handle
-        self._waiters: dict[Any, Any] = {}
-        self._listener = -1
-        self._cancelled = self._came = False
-        self._mark = handle._register()
-        if not self._mark:
-            raise BlockingIOError(
-                errno.EBUSY, f"somebody is registered for notification of {handle!r} already: one can be at a time"
-            )
-
-    @property
-    def told(self) -> bool:
-        """Whether the message has come."""
-        if self.closed:
-            return self._came
-        if self._listener >= 0 and self._handle._is_registered(self._mark):
-            # Rung for somebody else: quiet until the next ring.
-            self._handle._hush(self._listener)
-            self._handle._arm(0)
-        return not self._handle._is_registered(self._mark)
-
-    @property
-    def closed(self) -> bool:
-        """Whether it has been taken back, or its queue's handle closed."""
-        return self._cancelled or self._handle.closed
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Waits until the message has come.
-
-        Args:
-            timeout: Seconds to wait at most; None waits for ever, 0 not at all.
-
-        Returns:
-            Whether it has; False when the time is up, the registration has been taken back or the queue closed.
-        """
-        if self.closed:
-            return False
-        return self._handle._wait_told(self._mark, timeout) and not self.closed
-
-    def __await__(self) -> Generator[Any, None, bool]:
-        return self._wait_in_loop().__await__()
-
-    async def _wait_in_loop(self) -> bool:
-        def attempt() -> bool:
-            if not self.closed and not self.told:
-                raise errors.Empty
-            return not self.closed
-
-        return await _aio.attempt_until(self, 0, attempt, errors.Empty, None)
-
-    def fileno(self) -> int:
-        """A descriptor that is readable when it may have been told: ask ``told``, which quietens it if not."""
-        if self.closed:
-            fail_closed(self._handle)
-        if self._listener < 0:
-            self._listener = self._handle._listen()
-            self._handle._arm(0)
-        return self._listener
-
-    def cancel(self) -> None:
-        """Takes the registration back. May be repeated."""
-        if self._cancelled:
-            return
-        self._cancelled = True
-        if self._listener >= 0:
-            os.close(self._listener)
-            self._listener = -1
-        if not self._handle.closed:
-            self._came = not self._handle._cancel(self._mark)
-        _aio.close_waiters(self)
-
-    def __enter__(self) -> Notification:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.cancel()
-
-    def _listen(self) -> int:
-        return self._handle._listen()
-
-    def _hush(self, descriptor: int) -> None:
-        self._handle._hush(descriptor)
-
-    def _arm(self, channel: int) -> None:
-        self._handle._arm(channel)
-
-    def _is_ready(self, channel: int) -> bool:
-        return self.closed or self.told
-
-
-class _Told:
-    """What ``request_notification`` has going: a thread that waits, and then calls."""
-
-    def __init__(self, handle: MessageQueue, call: Callable[[], Any]) -> None:
-        self._call, self._process, self._calling = call, os.getpid(), False
-        self._notification = Notification(handle)
-        self._thread = threading.Thread(target=self._run, name=f"weft notification of {handle.name!r}", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._calling = self._notification.wait()
-        except errors.ClosedError:
-            return
-        if self._calling:
-            self._call()
-
-    def cancel(self) -> None:
-        """Takes the registration back; the thread ends, unless it is calling already."""
-        if self._process != os.getpid():  # a forked child has neither
-            return
-        self._notification.cancel()
-        if not self._calling and threading.current_thread() is not self._thread:
-            self._thread.join(1)
-
-
-def notification(handle: MessageQueue) -> Notification:
-    """Registers ``handle``."""
-    registered = Notification(handle)
-    _replace(handle, registered)
-    return registered
-
-
-def _replace(handle: MessageQueue, registered: Any) -> None:
-    before, handle._notification = handle._notification, registered
-    if before is not None:
-        before.cancel()
-
-
-def request_notification(handle: MessageQueue, wanted: Any) -> None:
-    """``MessageQueue.request_notification``."""
-    if handle.closed:
-        fail_closed(handle)
-    match wanted:
-        case None:
-            _replace(handle, None)
-            return
-        case (call, argument) if callable(call):
-            target: Callable[[], Any] = functools.partial(call, argument)
-        case int() if not isinstance(wanted, bool):
-            number = signal.Signals(wanted)
-            target = functools.partial(os.kill, os.getpid(), number)
-        case _ if callable(wanted):
-            target = wanted
-        case _:
-            raise TypeError(
-                "a notification is a function, (function, argument), a signal's number or None, not "
-                f"{type(wanted).__name__}"
-            )
-    _replace(handle, _Told(handle, target))
-
-
 # --- asynchronous twins ----------------------------------------------------------------------------
 
 _ITEMS, _ROOM = 0, 1
@@ -641,7 +305,7 @@ def describe(handle: MessageQueue) -> str:
 def statistics(handle: MessageQueue) -> MessageQueueStatistics:
     """The counters of ``handle`` at this moment."""
     if handle.closed:
-        fail_closed(handle)
+        _handle.fail_closed(handle)
     queue = handle._queue
     people = queue._attachment.participants()
     seen = statistics_of(queue._counters(), sum(p[3] for p in people), sum(p[4] for p in people), len(people))
@@ -670,12 +334,6 @@ def inspect(look: Look, people: Mapping[int, AttachedProcess]) -> dict[str, Any]
     )
 
 
-def closed(handle: MessageQueue) -> None:
-    """The handle is being closed: lets go of what hangs on it."""
-    if getattr(handle, "_notification", None) is not None:
-        _replace(handle, None)
-
-
 def fail_priority(number: Any, entry: Any) -> NoReturn:
     """Raises for what is no priority; ``entry`` has what it was looked for in, or is None."""
     if entry is not None and (not isinstance(number, int) or isinstance(number, bool)):
@@ -688,7 +346,10 @@ def fail_priority(number: Any, entry: Any) -> NoReturn:
     raise ValueError(f"priority must be from 0 to {MAX_PRIORITY}, not {number}")
 
 
-fail_closed = _handle.fail_closed
+# What the native classes call besides.
+send_durably, unlink = _durability.send_durably, _durability.unlink
+notification, request_notification = _notification.notification, _notification.request_notification
+closed = _notification.forget
 KIND = register(Kind(7, "MessageQueue", _open, _to_text, _from_text, inspect))
 OTHERS |= {"MessageQueue": MessageQueue, "PriorityQueue": PriorityQueue}
 

@@ -12,7 +12,7 @@ from ..unit.test_memory_lifetimes import ENDS, Rounds
 @pytest.mark.parametrize("lifetime", ["attached", "kept"])
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver", "unrelated"])
 def test_matrix(method, lifetime, namespace):
-    with Rounds(method, lifetime) as rounds:
+    with Rounds(method, "Pipe", lifetime) as rounds:
         for end in ENDS:
             mine = weft.Pipe("p", lifetime=lifetime)
             rounds.ask(f"talker {end}", "ready")
@@ -38,7 +38,7 @@ def test_matrix(method, lifetime, namespace):
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver", "unrelated"])
 def test_the_first_is_the_one_that_ends(method, namespace):
-    with Rounds(method, "attached") as rounds:
+    with Rounds(method, "Pipe", "attached") as rounds:
         for end in ENDS:
             rounds.ask(f"talker {end}", "ready")
             with weft.Pipe("p", create=False) as mine:

@@ -1,8 +1,8 @@
-"""A program whose children use shared memory and a shared array, or an end of a pipe, and end in every way there is:
-see test_memory_lifetimes.py and tests/pipe/test_lifetimes.py.
+"""A program whose children use an object and end in every way there is: see test_memory_lifetimes.py and
+tests/pipe/test_lifetimes.py.
 
-python lifetimes.py METHOD LIFETIME     rounds by command: "ROLE END", "go", and so on
-python lifetimes.py child ROLE END LIFETIME
+python lifetimes.py METHOD KIND LIFETIME     rounds by command: "ROLE END", "go", and so on
+python lifetimes.py child ROLE END KIND LIFETIME
 """
 
 import faulthandler
@@ -30,17 +30,30 @@ def attach() -> tuple[weft.SharedMemory, weft.SharedArray]:
     return weft.SharedMemory("m"), weft.SharedArray("a")
 
 
-def use(role: str, lifetime: str) -> None:
-    if role == "talker":
-        end = weft.Pipe("p")
-        end.send("hello")
-        held.append(end)
-        return
-    both = attach() if role == "attacher" else create(lifetime)
-    for memory in both:
-        memory[0] = 8 if role == "attacher" else 7
-    shm, array = both
-    held.extend([*both, shm.buf, array.array[1:]])
+def use(role: str, kind: str, lifetime: str) -> None:
+    value = 8 if role == "attacher" else 7
+    options: dict[str, Any] = {"create": False} if role == "attacher" else {"create": True, "lifetime": lifetime}
+    match kind:
+        case "SharedMemory":
+            both = attach() if role == "attacher" else create(lifetime)
+            for memory in both:
+                memory[0] = value
+            shm, array = both
+            held.extend([*both, shm.buf, array.array[1:]])
+        case "MessageQueue":
+            queue = weft.MessageQueue("m", **options)
+            queue.send(value, priority=value)
+            queue.send("leased", priority=100)
+            held.extend((queue, queue.lease()))
+        case "PriorityQueue":
+            jobs = weft.PriorityQueue("m", **options)
+            jobs.put((value, "job"))
+            jobs.put((0, "leased"))
+            held.extend((jobs, jobs.lease()))
+        case "Pipe":
+            end = weft.Pipe("p")
+            end.send("hello")
+            held.append(end)
 
 
 def end(how: str) -> None:
@@ -53,16 +66,16 @@ def end(how: str) -> None:
             os.execv(sys.executable, [sys.executable, "-c", "pass"])
 
 
-def child(pipe: Any, role: str, how: str, lifetime: str) -> None:
-    use(role, lifetime)
+def child(pipe: Any, role: str, how: str, kind: str, lifetime: str) -> None:
+    use(role, kind, lifetime)
     pipe.send("ready")
     pipe.recv()
     end(how)
 
 
-def run_child(context: Any, role: str, how: str, lifetime: str) -> None:
+def run_child(context: Any, role: str, how: str, *what: str) -> None:
     mine, theirs = context.Pipe()
-    process = context.Process(target=child, args=(theirs, role, how, lifetime))
+    process = context.Process(target=child, args=(theirs, role, how, *what))
     process.start()
     theirs.close()
     mine.recv()
@@ -73,8 +86,8 @@ def run_child(context: Any, role: str, how: str, lifetime: str) -> None:
     print("ended", flush=True)
 
 
-def run_unrelated(role: str, how: str, lifetime: str) -> None:
-    command = [sys.executable, __file__, "child", role, how, lifetime]
+def run_unrelated(role: str, how: str, *what: str) -> None:
+    command = [sys.executable, __file__, "child", role, how, *what]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         print(process.stdout.readline(), end="", flush=True)
         sys.stdin.readline()
@@ -87,19 +100,19 @@ def run_unrelated(role: str, how: str, lifetime: str) -> None:
 def main() -> None:
     faulthandler.dump_traceback_later(100, exit=True)
     if sys.argv[1] == "child":
-        role, how, lifetime = sys.argv[2:]
-        use(role, lifetime)
+        role, how, *what = sys.argv[2:]
+        use(role, *what)
         print("ready", flush=True)
         sys.stdin.readline()
         end(how)
         return
-    method, lifetime = sys.argv[1:]
+    method, *what = sys.argv[1:]
     context = None if method == "unrelated" else multiprocessing.get_context(method)
     while line := sys.stdin.readline().split():
         if context:
-            run_child(context, *line, lifetime)
+            run_child(context, *line, *what)
         else:
-            run_unrelated(*line, lifetime)
+            run_unrelated(*line, *what)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What remains of shared memory and shared arrays, whoever made them and however those end who use them."""
+"""What remains of an object, whoever made it and however those end who use it."""
 
 import itertools
 import os
@@ -43,7 +43,7 @@ class Rounds:
 @pytest.mark.parametrize("lifetime", ["attached", "kept"])
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver", "unrelated"])
 def test_matrix(method, lifetime, namespace):
-    with Rounds(method, lifetime) as rounds:
+    with Rounds(method, "SharedMemory", lifetime) as rounds:
         for role, end in itertools.product(("creator", "alone", "attacher"), ENDS):
             if role == "attacher":
                 mine = create(lifetime)
@@ -72,4 +72,49 @@ def test_matrix(method, lifetime, namespace):
                 with pytest.raises(FileNotFoundError):
                     kind(name)
             # Killed as the last one, it left a file, which the look at its name has removed.
+            assert os.listdir(namespace) == [], (role, end)
+
+
+def take(queue: weft.MessageQueue | weft.PriorityQueue) -> object:
+    return queue.receive(0) if isinstance(queue, weft.MessageQueue) else queue.get_nowait()
+
+
+@pytest.mark.parametrize("lifetime", ["attached", "kept"])
+@pytest.mark.parametrize(
+    ("kind", "method"), [("MessageQueue", "unrelated"), ("MessageQueue", "fork"), ("PriorityQueue", "fork")]
+)
+def test_queues_with_priorities(kind, method, lifetime, namespace):
+    """What waits in them lives as long as they do, and what the ended had on lease is there again."""
+    make = getattr(weft, kind)
+    expected = {
+        "MessageQueue": [("leased", 100), (8, 8), (7, 7)],
+        "PriorityQueue": [(0, "leased"), (7, "job"), (8, "job")],
+    }[kind]
+    with Rounds(method, kind, lifetime) as rounds:
+        for role, end in itertools.product(("creator", "alone", "attacher"), ENDS):
+            if role == "attacher":
+                mine = make("m", create=True, lifetime=lifetime)
+            rounds.ask(f"{role} {end}", "ready")
+            if role == "creator":
+                mine = make("m", create=False)
+            if role != "alone":
+                assert mine.statistics().attached == 2
+                assert (mine.statistics().depth, mine.statistics().leased) == (1, 1)
+            rounds.ask("go", "ended")
+            theirs = [expected[0], next(each for each in expected if (8 if role == "attacher" else 7) in each)]
+            if role != "alone":
+                if kind == "MessageQueue":
+                    mine._queue._recover()
+                else:
+                    mine._recover()
+                assert mine.statistics().attached == 1
+                if lifetime == "attached":
+                    assert [take(mine), take(mine)] == theirs
+                mine.close()
+            if lifetime == "kept":
+                with make("m", create=False) as again:
+                    assert [take(again), take(again)] == theirs
+                    again.unlink()
+            with pytest.raises(FileNotFoundError):
+                make("m", create=False)
             assert os.listdir(namespace) == [], (role, end)

@@ -128,6 +128,26 @@ def test_who_says_no_directory_writes_the_journal_too(disk):
     close(queue)
 
 
+@pytest.mark.parametrize("strange", [(9, b"of a later version", 0), (0, b"", 0), (2, b"ab", 3)])
+def test_records_of_a_kind_that_is_not_known_are_refused_and_told(disk, strange):
+    queue = open_one(disk)
+    queue.send("before", priority=1)
+    reboot(queue)
+    with journal_of(disk).open("ab") as file:
+        file.write(_journal.record(100, strange))
+        file.write(_journal.record(101, (_journal.RAW, b"after", 0)))
+    whole = journal_of(disk).read_bytes()
+    with pytest.raises(weft.CorruptedError, match=rf"does not know \(kind {strange[0]}\).*salvage=True"):
+        open_one(disk)
+    assert journal_of(disk).read_bytes() == whole
+    with pytest.warns(RuntimeWarning, match="left out; 2 messages have been put back"):
+        queue = open_one(disk, salvage=True)
+    assert queue.statistics().torn == _journal.RECORD_BYTES + len(strange[1])
+    assert drain(queue) == [("before", 1), (b"after", 0)]
+    reboot(queue)
+    close(open_one(disk))  # once it has been left out, it is gone
+
+
 def test_settings_come_from_the_journal_and_must_agree(disk):
     reboot(open_one(disk, max_messages=5, max_message_size=100))
     for options in ({"max_messages": 6}, {"max_message_size": 99}, {"codec": "pickle"}):

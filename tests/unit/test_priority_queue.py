@@ -145,3 +145,12 @@ def test_event_loop_pickle_token_and_other_programs():
 def test_other_class_is_refused():
     with weft.PriorityQueue("pq"), pytest.raises(weft.MismatchError):
         weft.MessageQueue("pq")
+
+
+def test_a_large_entry_finds_room_where_small_ones_have_been():
+    with weft.PriorityQueue(capacity=65_536) as queue:
+        for _ in range(45):
+            queue.put((0, bytes(900)))
+            queue.get(timeout=0)
+        queue.put((0, bytes(15_000)), timeout=0)
+        assert queue.get(timeout=0) == (0, bytes(15_000))

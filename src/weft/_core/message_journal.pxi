@@ -24,12 +24,15 @@ def journal_records(list images, list numbers, uint64_t synced, int priority):
 
 
 def scan_records(bytes data, Py_ssize_t at):
-    """Reads sound records from there on: (where it stopped, numbers and places of messages, numbers of those taken)."""
+    """Reads sound records from there on, until one that is none, or of a kind that is not known.
+
+    Returns where it stopped, the numbers and places of messages, and the numbers of those taken.
+    """
     cdef const char *start = PyBytes_AS_STRING(data)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
     cdef list numbers = [], places = [], taken = []
     cdef JournalRecord record
-    while at < size and record.read_from(start + at, size - at):
+    while at < size and record.read_from(start + at, size - at) and record.is_known(kMaxPriority):
         if record.what == 3:
             taken.append(record.number)
         else:
