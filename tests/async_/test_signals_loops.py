@@ -33,7 +33,8 @@ def restored():
 def test_stream(run):
     async def main():
         seen = []
-        with signals.timer(0.002, lambda e: strike("RTMIN", len(seen))):
+        # The other stream stays until the timer has ended: a signal that nobody takes would end the process.
+        with signals.stream("RTMIN"), signals.timer(0.002, lambda e: strike("RTMIN", len(seen))):
             async for event in signals.stream("RTMIN", "TERM"):
                 seen.append(event.name)
                 if len(seen) == 5:
