@@ -45,6 +45,19 @@ def namespace(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
             assert Belongings(directory).added_since(before) == {}
 
 
+@pytest.fixture(scope="module")
+def helpers_of_multiprocessing() -> Iterator[None]:
+    """Started before and stopped after: each would live as long as the process that started it."""
+    from multiprocessing import forkserver, resource_sharer, resource_tracker
+
+    resource_tracker.ensure_running()
+    forkserver.ensure_running()
+    yield
+    resource_sharer.stop(timeout=60)
+    forkserver._forkserver._stop()
+    resource_tracker._resource_tracker._stop()
+
+
 @pytest.fixture
 def spare() -> Iterator[Path]:
     """A second namespace, in which things may be left."""

@@ -9,9 +9,12 @@ import sys
 import textwrap
 import threading
 import time
+import unittest
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import weft
 
@@ -154,3 +157,14 @@ def _descriptors() -> Iterator[tuple[int, str]]:
         except OSError:  # … once it is closed
             continue
         yield int(entry), target
+
+
+def run_case(case: type[unittest.TestCase], name: str) -> None:
+    """Runs one test of the standard library's; what it says of it is what pytest says."""
+    result = unittest.TestResult()
+    case(name).run(result)
+    for _, trace in result.errors + result.failures:
+        pytest.fail(trace, pytrace=False)
+    for _, reason in result.skipped:
+        pytest.skip(reason)
+    case.doClassCleanups()

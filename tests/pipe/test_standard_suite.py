@@ -14,6 +14,7 @@ from multiprocessing import reduction
 
 import weft
 
+from ..helpers import run_case
 from .standard_suite import CASES, make_pipe, recv_handle, send_handle, suite
 
 NOT_OF_PIPES = (
@@ -22,6 +23,8 @@ NOT_OF_PIPES = (
     "test_wait_socket_slow",
     "test_missing_fd_transfer",  # writes to the descriptor, as to a socket: test_handles.py has the like
 )
+
+pytestmark = pytest.mark.usefixtures("helpers_of_multiprocessing")
 
 
 def found():
@@ -43,26 +46,7 @@ def test_standard(case, name, method, monkeypatch, tmp_path):
     monkeypatch.setattr(reduction, "send_handle", send_handle)
     monkeypatch.setattr(reduction, "recv_handle", recv_handle)
     monkeypatch.chdir(tmp_path)
-    result = unittest.TestResult()
-    case(name).run(result)
-    for _, trace in result.errors + result.failures:
-        pytest.fail(trace, pytrace=False)
-    for _, reason in result.skipped:
-        pytest.skip(reason)
-    case.doClassCleanups()
+    run_case(case, name)
     if issubclass(case, suite._TestPicklingConnections):
         case.tearDownClass()
     weft.Namespace().clean()  # what went with forked children, which end without closing anything
-
-
-@pytest.fixture(autouse=True, scope="module")
-def helpers_of_multiprocessing():
-    """Started before and stopped after: each would live as long as the process that started it."""
-    from multiprocessing import forkserver, resource_sharer, resource_tracker
-
-    resource_tracker.ensure_running()
-    forkserver.ensure_running()
-    yield
-    resource_sharer.stop(timeout=60)
-    forkserver._forkserver._stop()
-    resource_tracker._resource_tracker._stop()

@@ -12,7 +12,10 @@ import pytest
 
 pytest.importorskip("test._test_multiprocessing", exc_type=ImportError)
 
+from ..helpers import run_case
 from .standard_suite import CASES, suite
+
+pytestmark = pytest.mark.usefixtures("helpers_of_multiprocessing")
 
 
 def found():
@@ -36,25 +39,6 @@ def test_standard(case, name, method, monkeypatch, tmp_path):
     monkeypatch.setattr(multiprocessing, "Process", context.Process)
     monkeypatch.setattr(multiprocessing, "Semaphore", context.Semaphore)
     monkeypatch.chdir(tmp_path)
-    result = unittest.TestResult()
-    case(name).run(result)
-    for _, trace in result.errors + result.failures:
-        pytest.fail(trace, pytrace=False)
-    for _, reason in result.skipped:
-        pytest.skip(reason)
-    case.doClassCleanups()
+    run_case(case, name)
     if issubclass(case, suite._TestPicklingConnections):
         case.tearDownClass()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def helpers_of_multiprocessing():
-    """Started before and stopped after: each would live as long as the process that started it."""
-    from multiprocessing import forkserver, resource_sharer, resource_tracker
-
-    resource_tracker.ensure_running()
-    forkserver.ensure_running()
-    yield
-    resource_sharer.stop(timeout=60)
-    forkserver._forkserver._stop()
-    resource_tracker._resource_tracker._stop()
